@@ -1,0 +1,1 @@
+"""What every layer may use: errors, settings, paths, clock, ids, times, units, logs. A short closed list."""
