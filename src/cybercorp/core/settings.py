@@ -1,7 +1,7 @@
 """One loader for every program's settings, one order: default < file < environment < flag.
 
-A program's settings are one frozen msgspec Struct. An unknown key is an error that names the file, the key and the nearest
-right one; a wrong value is an error that names where it stands and what was expected.
+A program's settings are one frozen msgspec Struct. An unknown key is an error that names the file, the key and the
+nearest right one; a wrong value is an error that names where it stands and what was expected.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
-    """The agent's first message. `stream` names its spool; `oldest_seq`/`newest_seq` bound what the spool holds (0: empty)."""
+    """The agent's first message. `stream` names its spool, which holds `oldest_seq`…`newest_seq` (both 0: empty)."""
 
     version: str
     stream: str

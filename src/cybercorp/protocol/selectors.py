@@ -1,7 +1,7 @@
 """Host selectors: which hosts a command, a query or a view means.
 
-Words separated by blanks must all hold: a name or glob (`web-*`), a label (`env=prod`, `env!=prod`, globs allowed), a state
-(`state=offline`), or a comparison of a summary value (`cpu>80`, per cent for ratios, bytes a second for rates).
+Words separated by blanks must all hold: a name or glob (`web-*`), a label (`env=prod`, `env!=prod`, globs allowed), a
+state (`state=offline`), or a comparison of a summary value (`cpu>80`, per cent for ratios, bytes a second for rates).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
 }
 _COMPARISON = re.compile(r"([a-z_]+)(>=|<=|>|<)(\d+(?:\.\d+)?)%?")
-_LABEL = re.compile(r"([^=!<>\s]+?)(!?=)(\S*)")
+_LABEL = re.compile(r"([^=!<>\s]+?)(!?=)([^=!<>\s]*)")
 MAX_LENGTH = 500
 MAX_WORDS = 20
 
@@ -66,7 +66,7 @@ class HostSelector(msgspec.Struct, frozen=True, kw_only=True):
         state: str = "",
         values: Mapping[str, float | None] | None = None,
     ) -> bool:
-        """Whether a host of this name, labels, state and summary values (`cpu mem disk net_rx net_tx load`) is meant."""
+        """Whether a host with these summary values (`cpu mem disk net_rx net_tx load`) is meant."""
         return all(word.matches(name, labels or {}, state, values or {}) for word in self.words)
 
 
