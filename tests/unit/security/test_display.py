@@ -29,7 +29,7 @@ def test_attacks_are_spelled_out_not_sent(attack: str) -> None:
     """Escapes, C1, OSC 52, DCS, bidi, zero-width, separators, surrogates, tags and mark stacks become plain text."""
     shown = safe_text(attack, 2000)
     assert shown.isprintable()
-    assert shown.encode()
+    shown.encode()
     assert all(unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") for character in shown)
 
 
@@ -39,7 +39,7 @@ def test_every_text_becomes_safe_short_and_stable(text: str, limit: int) -> None
     shown = safe_text(text, limit)
     assert shown.isprintable()
     assert len(shown) <= limit
-    assert shown.encode()
+    shown.encode()
     assert safe_text(shown, limit) == shown
 
 

@@ -1,0 +1,20 @@
+"""What every test has: property tests without a clock, and no way to the user's own data or credentials."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("shared-machine", deadline=None)  # other work on the machine must not fail a property
+settings.load_profile("shared-machine")
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test finds or touches the data, configuration or credentials of the person who runs it."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("CYBERCORP_DATA_DIR", str(home / "data"))
+    monkeypatch.setenv("CYBERCORP_CONFIG_DIR", str(home / "config"))
+    for variable in ("CYBERCORP_URL", "CYBERCORP_TOKEN", "CYBERCORP_PROFILE"):
+        monkeypatch.delenv(variable, raising=False)
+    return home
