@@ -8,6 +8,7 @@ import sys
 
 from cybercorp import AsyncClient
 from cybercorp.protocol.live import EventsUpdate, HostsUpdate
+from cybercorp.security.display import safe_text
 
 
 async def main(seconds: float = 10.0) -> None:
@@ -20,7 +21,7 @@ async def main(seconds: float = 10.0) -> None:
                         print(f"{counts.online} online, {counts.stale} stale, {counts.offline} offline", flush=True)
                     elif isinstance(update, EventsUpdate):
                         for event in update.events:
-                            print(f"{event.severity}: {event.message}", flush=True)
+                            print(f"{event.severity}: {safe_text(event.message)}", flush=True)
         except TimeoutError:
             pass
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 
 import msgspec
 
 from cybercorp.core.errors import InvalidInputError
 
-MAX_HOST_NAME = 253  # RFC 1035, section 3.1
-_HOST_NAME = re.compile(r"[^\x00-\x20\x7f-\x9f]{1,253}")
+MAX
 
 
 def check_host_name(name: str) -> str:
-    """A name an agent may call itself: 1–253 characters without blanks or controls. Raises InvalidInputError."""
-    if not _HOST_NAME.fullmatch(name):
+    """A name an agent may call itself: 1–253 printable characters without blanks. Raises InvalidInputError."""
+    if not 0 < len(name) <= MAX_HOST_NAME or not name.isprintable() or " " in name:
         raise InvalidInputError(
-            "A host name has 1 to 253 characters, without blanks or control characters.",
+            "A host name has 1 to 253 printable characters, without blanks.",
             hint="Choose one with --name.",
         )
     return name
