@@ -8,7 +8,7 @@ import msgspec
 
 from cybercorp.core.errors import InvalidInputError
 
-MAX
+MAX_HOST_NAME = 253  # RFC 1035, section 3.1
 
 
 def check_host_name(name: str) -> str:
