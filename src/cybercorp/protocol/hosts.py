@@ -103,6 +103,13 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
+class HostChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What to change about a host: labels to set (None removes one), a new name. What is absent stays."""
+
+    labels: dict[str, str | None] = {}
+    name: str | None = None
+
+
 class HostSort(StrEnum):
     """The columns that the fleet can be sorted by."""
 

@@ -49,11 +49,16 @@ class Unsubscribe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Subscribed(msgspec.Struct, frozen=True, kw_only=True):
-    """The subscription is open. `resumed` is False where events between `after` and now may be missing."""
+    """The subscription is open. `resumed` is False where events between `after` and now may be missing.
+
+    `after` is the offset that the events of this subscription follow (the newest event of the log, or the one that was
+    asked for), so that a viewer can resume also before the first event came.
+    """
 
     subscription: int
     epoch: str
     resumed: bool = True
+    after: int | None = None
 
 
 class HostsUpdate(msgspec.Struct, frozen=True, kw_only=True):
