@@ -13,8 +13,8 @@ from cybercorp.core.version import VERSION
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 HEAD = """# Performance
 
-Measured by `make bench` (one command each: `python -m benchmarks.NAME`), written by that run. Machines are shared and noisy: what
-counts is the ratio against the peer that ran at the same time on the same machine.
+Measured by `make bench` (one command each: `python -m benchmarks.NAME`), written by that run. Machines are shared and
+noisy: what counts is the ratio against the peer that ran at the same time on the same machine.
 
 Machine: {machine}. CyberCorp {version}, {day}.
 

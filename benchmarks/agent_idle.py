@@ -2,7 +2,7 @@
 
     python -m benchmarks.agent_idle [SECONDS]
 
-Needs the Debian package prometheus-node-exporter (only its program, no service); both run at the same time for the same span.
+Needs the Debian package prometheus-node-exporter (only its program); both run at the same time.
 """
 
 from __future__ import annotations

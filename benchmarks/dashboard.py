@@ -21,7 +21,7 @@ import time
 
 import pyte
 
-from benchmarks.measure import PYTHON, Meter, Result, percentile, report, running_server
+from benchmarks.measure import PYTHON, Meter, Result, percentile, report, running_server, start_simulator
 
 COLUMNS, LINES = 120, 40
 
@@ -109,16 +109,8 @@ def measure(agents: int = 1000, seconds: int = 60) -> list[Result]:
             Result(work=work, figure="first live numbers, median", value=median(numbers), unit="s", bar=2),
         ]
     with running_server() as server:
-        simulator = subprocess.Popen(
-            [PYTHON, "-m", "benchmarks.simulator", "--url", server.url, "--token", server.token]
-            + ["--agents", str(agents), "--viewers", "0", "--seconds", str(seconds + 30)],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=server.environment,
-        )  # fmt: skip
-        assert simulator.stderr is not None
-        for line in simulator.stderr:
-            if line.strip() == "enrolled":
-                break
-        time.sleep(agents / 500 + 5)
+        simulator = start_simulator(server, agents=agents, viewers=0, seconds=seconds + 30)
+        time.sleep(5)
         terminal = Terminal(command, server.environment)
         try:
             terminal.wait_for(r"sim-\d+", 20)

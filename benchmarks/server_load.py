@@ -6,27 +6,17 @@ python -m benchmarks.server_load [AGENTS] [VIEWERS] [SECONDS]
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 
-from benchmarks.measure import PYTHON, Meter, Result, report, running_server
+from benchmarks.measure import Meter, Result, report, running_server, start_simulator
 from benchmarks.simulator import SERIES
 
 
 def measure(agents: int = 1000, viewers: int = 50, seconds: int = 60) -> list[Result]:
     with running_server() as server:
-        meter = Meter(server.pid)
-        simulator = subprocess.Popen(
-            [PYTHON, "-m", "benchmarks.simulator", "--url", server.url, "--token", server.token]
-            + ["--agents", str(agents), "--viewers", str(viewers), "--seconds", str(seconds)],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=server.environment,
-        )  # fmt: skip
-        assert simulator.stderr is not None
-        for line in simulator.stderr:
-            if line.strip() == "enrolled":
-                break
-        time.sleep(max(3.0, agents / 500 + 3))  # connected, viewers subscribed
+        simulator = start_simulator(server, agents=agents, viewers=viewers, seconds=seconds)
+        time.sleep(5)
         meter = Meter(server.pid)
         time.sleep(seconds - 5)
         percent, cpu_s, rss, span = meter.percent(), meter.cpu_seconds(), meter.rss_mb(), seconds - 5
@@ -38,14 +28,22 @@ def measure(agents: int = 1000, viewers: int = 50, seconds: int = 60) -> list[Re
     return [
         Result(work=work, figure="CPU", value=percent, unit="% core"),
         Result(work=work, figure="RSS", value=rss, unit="MB"),
-        Result(work=work, figure="rows sent, not acknowledged", value=figures["sent"] - figures["acknowledged"], unit="rows", bar=0),
+        Result(
+            work=work,
+            figure="rows not acknowledged",
+            value=figures["sent"] - figures["acknowledged"],
+            unit="rows",
+            bar=0,
+        ),
         Result(work=work, figure="samples per CPU second", value=agents * SERIES * span / cpu_s / 1e6, unit="M"),
         Result(work=work, figure="acknowledgement p50", value=figures["ack_p50_ms"], unit="ms"),
         Result(work=work, figure="acknowledgement p99", value=figures["ack_p99_ms"], unit="ms"),
         Result(work=work, figure="agent → viewer p50", value=figures["view_p50_ms"], unit="ms"),
         Result(work=work, figure="agent → viewer p99", value=figures["view_p99_ms"], unit="ms"),
-        Result(work=work, figure="fleet windows a viewer and second", value=figures["windows"] / viewers / seconds, unit="1/s"),
-    ]  # fmt: skip
+        Result(
+            work=work, figure="windows a viewer, s", value=figures["windows"] / max(viewers, 1) / seconds, unit="1/s"
+        ),
+    ]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How long short commands take: `--version` beside `import typer`, `hosts` against a running server, `up` to first numbers.
+"""How long short commands take: `--version` beside `import typer`, `hosts` with a server, `up` to first numbers.
 
 python -m benchmarks.startup
 """
