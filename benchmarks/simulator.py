@@ -3,8 +3,8 @@
     python -m benchmarks.simulator --url URL --token OWNER_TOKEN --agents 1000 --viewers 50 --seconds 60
 
 Agents send 124 series once a second, spread evenly over the second, and measure the time to the acknowledgement;
-viewers subscribe to a window of the fleet and to the samples of one host, and measure the time from the agent's stamp to
-their own clock (one machine, one clock). Prints one JSON object. Talks to loopback only.
+viewers subscribe to a window of the fleet and to the samples of one host, and measure the time from the agent's stamp
+to their own clock (one machine, one clock). Prints one JSON object. Talks to loopback only.
 """
 
 from __future__ import annotations
