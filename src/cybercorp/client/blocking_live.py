@@ -1,0 +1,59 @@
+"""Live updates for programs without an event loop: the async iterator runs in a thread, the caller waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterator
+from typing import Any, TypeVar
+
+from cybercorp.client.asynchronous import AsyncClient
+from cybercorp.client.inbox import Update
+from cybercorp.security.credentials import Credential
+
+ResultT = TypeVar("ResultT")
+
+
+class _LoopThread:
+    """An event loop in a daemon thread; `run` waits for a coroutine there."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="cybercorp live", daemon=True)
+        self._thread.start()
+
+    def run(self, call: Coroutine[Any, Any, ResultT]) -> ResultT:
+        future = asyncio.run_coroutine_threadsafe(call, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # Ctrl-C while waiting
+            raise
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+def iterate_live(
+    credential: Credential, topics: tuple[str, ...], *, timeout_s: float, **options: Any
+) -> Iterator[Update]:
+    """Updates of these topics for ever; closing the iterator ends connection and thread."""
+    client = AsyncClient(credential.url, token=credential.token, timeout_s=timeout_s)
+    updates = client.live(*topics, **options)
+    loop = _LoopThread()
+
+    async def close() -> None:
+        await updates.aclose()
+        await client.close()
+
+    async def following() -> Update | None:
+        return await anext(updates, None)
+
+    try:
+        while (update := loop.run(following())) is not None:
+            yield update
+    finally:
+        loop.run(close())
+        loop.close()

@@ -1,0 +1,79 @@
+"""Why a socket could not be opened or was cut, as an error with words and a hint. Knows no WebSocket library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from cybercorp.client.calls import read_answer
+from cybercorp.core.errors import (
+    AccessError,
+    ConflictError,
+    CyberCorpError,
+    ForbiddenError,
+    LimitExceededError,
+    MalformedMessageError,
+    UnauthenticatedError,
+    UnreachableError,
+    VersionMismatchError,
+)
+from cybercorp.protocol.servers import PROTOCOL_HEADER
+from cybercorp.security.display import safe_text
+
+_ASK_AGAIN = "It is tried again by itself."
+_CLOSED: dict[int, tuple[str, str]] = {
+    1000: ("ended the connection", ""),
+    1001: ("is going away", ""),
+    1002: ("saw a protocol error", ""),
+    1003: ("could not read a message", ""),
+    1006: ("cut the connection", ""),
+    1007: ("could not read a message", ""),
+    1009: ("found a message too large", ""),
+    1011: ("met an internal error", "Read its log."),
+    1012: ("restarts", ""),
+    1013: ("asks to come back later", ""),
+}
+_POLICY: dict[str, type[CyberCorpError]] = {
+    "unauthenticated": UnauthenticatedError,
+    "forbidden": ForbiddenError,
+    "agent_already_connected": ConflictError,
+    "version_mismatch": VersionMismatchError,
+}
+
+
+def refused(status: int, headers: Mapping[str, str], body: bytes, url: str) -> CyberCorpError:
+    """The handshake was answered with this HTTP status instead of 101."""
+    if PROTOCOL_HEADER not in headers and status in (401, 403):
+        # The web server itself refuses a socket before our code can add headers.
+        return UnauthenticatedError(f"The server at {url} refuses this token.", hint="Make a new one, or log in again.")
+    try:
+        read_answer(status, headers, body, msgspec.Raw, url=url)
+    except CyberCorpError as error:
+        if isinstance(error, MalformedMessageError) and status in (502, 503, 504):
+            return UnreachableError(f"The server at {url} is not ready ({status}).", hint=_ASK_AGAIN)
+        return error
+    return VersionMismatchError(
+        f"The server at {url} opens no socket (it answered {status}).", hint="Check the address and its version."
+    )
+
+
+def closed(code: int, reason: str, url: str) -> CyberCorpError:
+    """The socket was closed with this code; for 1008 the reason starts with the code of an error."""
+    words = safe_text(reason, 160)
+    if code == 1008:
+        name, _, detail = words.partition(":")
+        made = _POLICY.get(name.strip(), UnauthenticatedError)
+        return made(
+            f"The server at {url} ended the connection: {detail.strip() or words or 'it is not allowed any more'}.",
+            hint="Check the token." if issubclass(made, AccessError) else "",
+            code=name.strip() if name.strip() in _POLICY else None,
+        )
+    what, hint = _CLOSED.get(code, (f"closed the connection ({code})", ""))
+    made_as = LimitExceededError if code == 1009 else UnreachableError
+    return made_as(f"The server at {url} {what}{f': {words}' if words else ''}.", hint=hint or _ASK_AGAIN)
+
+
+def is_hopeless(error: CyberCorpError) -> bool:
+    """Whether trying again soon is useless: somebody must act first."""
+    return isinstance(error, AccessError | VersionMismatchError | LimitExceededError)

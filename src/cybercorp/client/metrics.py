@@ -1,0 +1,124 @@
+"""Metrics: which there are, and range queries over them."""
+
+from __future__ import annotations
+
+import builtins
+import datetime as dt
+from collections.abc import Sequence
+
+from cybercorp.client.calls import Caller, Params, complete
+from cybercorp.client.results import QueryResult
+from cybercorp.core.clock import Clock, SystemClock
+from cybercorp.core.errors import InvalidInputError
+from cybercorp.core.times import parse_duration_ms, parse_time_ms
+from cybercorp.protocol.metrics import Aggregation, MetricDescription, QueryAnswer
+
+Instant = str | int | dt.datetime
+Duration = str | int | dt.timedelta
+HostSelectors = str | Sequence[str]
+
+
+class AsyncMetrics:
+    """The metrics of hosts: `client.metrics`."""
+
+    def __init__(self, caller: Caller, clock: Clock | None = None) -> None:
+        self._caller = caller
+        self._clock = clock or SystemClock()
+
+    async def list(self, hosts: HostSelectors = "*") -> builtins.list[MetricDescription]:
+        """The metrics that the hosts have, with units, kinds, attributes and short names."""
+        return await self._caller.call("GET", "/api/v1/metrics", builtins.list[MetricDescription], params=_hosts(hosts))
+
+    async def query(
+        self,
+        *metrics: str,
+        hosts: HostSelectors = "*",
+        since: Instant = "15m",
+        until: Instant = "now",
+        step: Duration | None = None,
+        aggregation: Aggregation | str | None = None,
+        quantile: float | None = None,
+        points: int | None = None,
+    ) -> QueryResult:
+        """The samples of a span of time, aggregated per step.
+
+            result = await client.metrics.query("cpu", "mem", hosts="web-*", since="1h", step="10s")
+            result = await client.metrics.query('system.disk.io{device="sda"}', since="1d", aggregation="rate")
+
+        `metrics` are short names (`cpu`, `mem`, `net`) or selectors. `since` and `until` are expressions (`15m`,
+        `yesterday 03:00`), Unix milliseconds or datetimes; `step` a duration or milliseconds, chosen to give about
+        `points` where absent. `aggregation`: avg, min, max, sum, last, count, rate, quantile (with `quantile` 0–1);
+        where absent, rate for counters and avg for gauges.
+
+        Raises InvalidInputError, TimeExpressionError, LimitExceededError (`too_many_points`), NotFoundError.
+        """
+        if not metrics:
+            raise InvalidInputError("A query names at least one metric.", hint="Name one: cpu, mem, disk, net, load.")
+        now_ms = self._clock.now_ms()
+        params: Params = [
+            *(("metric", text) for text in metrics),
+            *_hosts(hosts),
+            ("start_ms", _instant_ms(since, now_ms)),
+            ("end_ms", _instant_ms(until, now_ms)),
+            ("step_ms", None if step is None else _duration_ms(step)),
+            ("aggregation", None if aggregation is None else str(aggregation)),
+            ("quantile", quantile),
+            ("points", points),
+        ]
+        return QueryResult(await self._caller.call("GET", "/api/v1/metrics/query", QueryAnswer, params=params))
+
+
+class Metrics:
+    """`AsyncMetrics` without await."""
+
+    def __init__(self, metrics: AsyncMetrics) -> None:
+        self._metrics = metrics
+
+    def list(self, hosts: HostSelectors = "*") -> builtins.list[MetricDescription]:
+        """See `AsyncMetrics.list`."""
+        return complete(self._metrics.list(hosts))
+
+    def query(
+        self,
+        *metrics: str,
+        hosts: HostSelectors = "*",
+        since: Instant = "15m",
+        until: Instant = "now",
+        step: Duration | None = None,
+        aggregation: Aggregation | str | None = None,
+        quantile: float | None = None,
+        points: int | None = None,
+    ) -> QueryResult:
+        """See `AsyncMetrics.query`."""
+        return complete(
+            self._metrics.query(
+                *metrics,
+                hosts=hosts,
+                since=since,
+                until=until,
+                step=step,
+                aggregation=aggregation,
+                quantile=quantile,
+                points=points,
+            )
+        )
+
+
+def _hosts(hosts: HostSelectors) -> builtins.list[tuple[str, str]]:
+    return [("selector", text) for text in ([hosts] if isinstance(hosts, str) else hosts) if text != "*"]
+
+
+def _instant_ms(instant: Instant, now_ms: int) -> int:
+    if isinstance(instant, str):
+        return parse_time_ms(instant, now_ms=now_ms)
+    if isinstance(instant, dt.datetime):
+        return round(instant.timestamp() * 1000)
+    return instant
+
+
+def _duration_ms(duration: Duration) -> int:
+    if isinstance(duration, str):
+        return parse_duration_ms(duration)
+    if isinstance(duration, dt.timedelta):
+        return round(duration.total_seconds() * 1000)
+    return duration

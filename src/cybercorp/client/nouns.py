@@ -1,0 +1,25 @@
+"""The nouns of the library over one transport; both façades are made of them."""
+
+from __future__ import annotations
+
+from cybercorp.client.agents import AsyncAgents
+from cybercorp.client.events import AsyncEvents
+from cybercorp.client.hosts import AsyncHosts
+from cybercorp.client.http import HttpTransport
+from cybercorp.client.metrics import AsyncMetrics
+from cybercorp.client.processes import AsyncProcesses
+from cybercorp.client.servers import AsyncServer
+from cybercorp.security.credentials import Credential
+
+
+class Nouns:
+    """One async façade for each noun, with the transport that they share."""
+
+    def __init__(self, credential: Credential, *, timeout_s: float, blocking: bool) -> None:
+        self.transport = HttpTransport(credential, timeout_s=timeout_s, blocking=blocking)
+        self.hosts = AsyncHosts(self.transport)
+        self.metrics = AsyncMetrics(self.transport)
+        self.processes = AsyncProcesses(self.transport)
+        self.events = AsyncEvents(self.transport)
+        self.agents = AsyncAgents(self.transport)
+        self.server = AsyncServer(self.transport)

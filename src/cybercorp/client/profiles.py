@@ -1,0 +1,169 @@
+"""Which server, and with which token: arguments, then the environment, then a profile, then this machine's own server.
+
+Profiles stand in `<config>/profiles.toml`, readable by their owner only:
+
+    default = "prod"
+
+    [profiles.prod]
+    url = "https://monitor.example.com"
+    token = "cco_…"
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from cybercorp.client.addresses import check_url
+from cybercorp.core.errors import AccessError, InvalidInputError, NotFoundError, SettingsError, UnreachableError
+from cybercorp.core.paths import config_dir as default_config_dir
+from cybercorp.core.paths import data_dir as default_data_dir
+from cybercorp.core.paths import write_private_file
+from cybercorp.security.credentials import OWNER_FILE, Credential, read_credential
+
+PROFILES_FILE = "profiles.toml"
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One server that this user talks to."""
+
+    url: str
+    token: str = ""
+
+
+class Profiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The file: profiles by name, and the one that is used when none is named."""
+
+    default: str | None = None
+    profiles: dict[str, Profile] = {}
+
+
+def find_credential(
+    url: str | None = None,
+    *,
+    token: str | None = None,
+    profile: str | None = None,
+    data_dir: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    config_dir: Path | None = None,
+) -> Credential:
+    """The server to talk to and the token to show it.
+
+    The first that says something wins: arguments (`url`, `token`, `profile`), `CYBERCORP_URL` and `CYBERCORP_TOKEN`,
+    `CYBERCORP_PROFILE` or the file's default profile, the local owner's credential in `data_dir`. An address without
+    a token takes the token that a profile or the local owner has for the same address, and none otherwise.
+
+    Raises UnreachableError (`no_server`) where nothing is found, NotFoundError (`profile_not_found`), SettingsError and
+    InvalidInputError (`invalid_url`) for what cannot be used, AccessError where others can read the secrets.
+    """
+    environment = os.environ if environ is None else environ
+    config = config_dir or default_config_dir()
+    if url is None and profile is not None:
+        return _from_profile(read_profiles(config), profile, config, token)
+    url = url or environment.get("CYBERCORP_URL") or None
+    token = token or environment.get("CYBERCORP_TOKEN") or None
+    if url is not None:
+        address = check_url(url)
+        return Credential(url=address, token=token or _known_token(address, config, data_dir))
+    profiles = read_profiles(config)
+    name = environment.get("CYBERCORP_PROFILE") or profiles.default
+    if name:
+        return _from_profile(profiles, name, config, token)
+    folder = data_dir or default_data_dir()
+    local = read_credential(folder / OWNER_FILE)
+    if local is None:
+        raise UnreachableError(
+            f"No server is known: no profile is chosen and no server has run with the data in {folder}.",
+            hint="Start one with: cybercorp up. Or name one with --url or CYBERCORP_URL.",
+            code="no_server",
+        )
+    return Credential(url=check_url(local.url), token=token or local.token)
+
+
+def read_profiles(config_dir: Path | None = None) -> Profiles:
+    """The profiles of this user, none where there is no file. Raises SettingsError and AccessError."""
+    path = (config_dir or default_config_dir()) / PROFILES_FILE
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            content = file.read(1 << 20)
+    except FileNotFoundError:
+        return Profiles()
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror or error}.", hint="Mend its rights.") from error
+    if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise AccessError(
+            f"{path} holds tokens and can be read by others.", hint=f"Run: chmod 600 {path}", code="credential_exposed"
+        )
+    try:
+        return msgspec.convert(tomllib.loads(content.decode()), Profiles)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        raise SettingsError(f"{path} cannot be used: {error}.", hint="Correct it.") from error
+
+
+def save_profile(name: str, profile: Profile, *, default: bool = False, config_dir: Path | None = None) -> Path:
+    """Add or replace one profile; the first one, or with `default`, becomes the default. Returns the file (0600)."""
+    if not _NAME.fullmatch(name):
+        raise InvalidInputError(
+            "A profile's name has 1 to 64 letters, digits, '-' or '_'.", hint="Choose another one.", code="invalid_name"
+        )
+    known = read_profiles(config_dir)
+    profiles = {**known.profiles, name: Profile(url=check_url(profile.url), token=profile.token)}
+    return _write(
+        Profiles(default=name if default or not known.default else known.default, profiles=profiles), config_dir
+    )
+
+
+def remove_profile(name: str, *, config_dir: Path | None = None) -> Path:
+    """Forget one profile. Raises NotFoundError (`profile_not_found`)."""
+    known = read_profiles(config_dir)
+    if name not in known.profiles:
+        raise _no_profile(known, name, config_dir or default_config_dir())
+    profiles = {key: value for key, value in known.profiles.items() if key != name}
+    return _write(Profiles(default=None if known.default == name else known.default, profiles=profiles), config_dir)
+
+
+def _write(profiles: Profiles, config_dir: Path | None) -> Path:
+    lines = [f"default = {_quoted(profiles.default)}", ""] if profiles.default else []
+    for name, one in sorted(profiles.profiles.items()):
+        lines += [f"[profiles.{name}]", f"url = {_quoted(one.url)}", f"token = {_quoted(one.token)}", ""]
+    path = (config_dir or default_config_dir()) / PROFILES_FILE
+    write_private_file(path, "\n".join(lines))
+    return path
+
+
+def _quoted(text: str) -> str:
+    # A JSON string in ASCII is a TOML basic string, but for surrogate pairs: neither an address nor a token has any.
+    return json.dumps(text)
+
+
+def _from_profile(profiles: Profiles, name: str, config_dir: Path, token: str | None) -> Credential:
+    one = profiles.profiles.get(name)
+    if one is None:
+        raise _no_profile(profiles, name, config_dir)
+    return Credential(url=check_url(one.url), token=token or one.token)
+
+
+def _no_profile(profiles: Profiles, name: str, config_dir: Path) -> NotFoundError:
+    known = ", ".join(sorted(profiles.profiles)) or "none"
+    return NotFoundError(
+        f"There is no profile '{name}' in {config_dir / PROFILES_FILE}.",
+        hint=f"Known: {known}.",
+        code="profile_not_found",
+    )
+
+
+def _known_token(url: str, config_dir: Path, data_dir: Path | None) -> str:
+    for one in read_profiles(config_dir).profiles.values():
+        if one.url.rstrip("/") == url and one.token:
+            return one.token
+    local = read_credential((data_dir or default_data_dir()) / OWNER_FILE)
+    return local.token if local is not None and local.url.rstrip("/") == url else ""

@@ -1,0 +1,36 @@
+"""The server itself: version, load, storage, readiness."""
+
+from __future__ import annotations
+
+from cybercorp.client.calls import Caller, complete
+from cybercorp.protocol.servers import Health, ServerInfo
+
+
+class AsyncServer:
+    """The server that answers: `client.server`."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    async def info(self) -> ServerInfo:
+        """Version, protocol, clock, connected agents and viewers, storage: `(await client.server.info()).hosts`."""
+        return await self._caller.call("GET", "/api/v1/server", ServerInfo)
+
+    async def ready(self) -> Health:
+        """Whether it can do its work, and what fails where it cannot. Needs no token."""
+        return await self._caller.call("GET", "/health/ready", Health)
+
+
+class Server:
+    """`AsyncServer` without await."""
+
+    def __init__(self, server: AsyncServer) -> None:
+        self._server = server
+
+    def info(self) -> ServerInfo:
+        """See `AsyncServer.info`."""
+        return complete(self._server.info())
+
+    def ready(self) -> Health:
+        """See `AsyncServer.ready`."""
+        return complete(self._server.ready())

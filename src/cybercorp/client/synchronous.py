@@ -1,0 +1,104 @@
+"""`Client`: the same methods as `AsyncClient`, without await, without an event loop and without a thread.
+
+The calls drive the async code over a blocking transport (`calls.complete`): a command that asks one question loads
+neither asyncio nor websockets. Only `live` runs a loop, in a thread of its own, while it is iterated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from cybercorp.client.agents import Agents
+from cybercorp.client.calls import complete
+from cybercorp.client.events import Events
+from cybercorp.client.hosts import Hosts
+from cybercorp.client.metrics import Metrics
+from cybercorp.client.nouns import Nouns
+from cybercorp.client.processes import Processes
+from cybercorp.client.profiles import find_credential
+from cybercorp.client.servers import Server
+
+if TYPE_CHECKING:
+    from cybercorp.client.inbox import Update
+
+
+class Client:
+    """A server's hosts, metrics, processes, events, agents, and its live updates.
+
+        with Client() as fleet:
+            for host in fleet.hosts.list(labels={"env": "prod"}):
+                print(host.name, host.latest["cpu"])
+
+    Finds the server as `AsyncClient` does, and raises the same errors. One client may be used by several threads.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        token: str | None = None,
+        profile: str | None = None,
+        data_dir: Path | None = None,
+        timeout_s: float = 10.0,
+    ) -> None:
+        self.credential = find_credential(url, token=token, profile=profile, data_dir=data_dir)
+        self._timeout_s = timeout_s
+        self._nouns = Nouns(self.credential, timeout_s=timeout_s, blocking=True)
+        self.hosts = Hosts(self._nouns.hosts)
+        self.metrics = Metrics(self._nouns.metrics)
+        self.processes = Processes(self._nouns.processes)
+        self.events = Events(self._nouns.events)
+        self.agents = Agents(self._nouns.agents)
+        self.server = Server(self._nouns.server)
+
+    @property
+    def url(self) -> str:
+        """The address of the server."""
+        return self.credential.url
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        complete(self._nouns.transport.close())
+
+    def live(
+        self,
+        *topics: str,
+        host: str | None = None,
+        selector: str | None = None,
+        limit: int = 100,
+        interval_ms: int = 1000,
+        after: int | None = None,
+        epoch: str | None = None,
+        states: bool = False,
+    ) -> Iterator[Update]:
+        """See `AsyncClient.live`.
+
+        for update in fleet.live("events"):
+            print(update.events)
+        """
+        # asyncio and websockets cost 90 ms to import, and most commands never look at anything live.
+        from cybercorp.client.blocking_live import iterate_live
+
+        return iterate_live(
+            self.credential,
+            topics,
+            host=host,
+            selector=selector,
+            limit=limit,
+            interval_ms=interval_ms,
+            after=after,
+            epoch=epoch,
+            states=states,
+            timeout_s=self._timeout_s,
+        )
