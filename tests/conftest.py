@@ -1,9 +1,12 @@
 """What every test has: property tests without a clock, and no way to the user's own data or credentials."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.stack import Stack, running_stack
 
 settings.register_profile("shared-machine", deadline=None)  # other work on the machine must not fail a property
 settings.load_profile("shared-machine")
@@ -18,3 +21,10 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     for variable in ("CYBERCORP_URL", "CYBERCORP_TOKEN", "CYBERCORP_PROFILE"):
         monkeypatch.delenv(variable, raising=False)
     return home
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One real `cybercorp up --headless` with this machine's agent, shared by the tests that only look."""
+    with running_stack(tmp_path_factory.mktemp("stack")) as running:
+        yield running
