@@ -1,0 +1,223 @@
+"""The CPU panel: five minutes as an area with its band, the split by state, a meter for each core."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from cybercorp.tui.state.charts import BLOCKS, UNKNOWN_GLYPH, Column, Zone, area, meter
+from cybercorp.tui.state.host_metrics import HostMetrics
+from cybercorp.tui.state.host_panels import Canvas, PanelText, message, title
+from cybercorp.tui.state.host_tracks import WINDOW_MS
+from cybercorp.tui.state.lines import Line, Run, Tone, fit, heat, right, spread
+from cybercorp.tui.state.scales import percent
+
+AXIS = 5  # cells of "100% " left of the chart
+_AXIS_FROM = 36
+_SPLIT = (
+    ("user", Tone.TEXT),
+    ("system", Tone.TEXT),
+    ("iowait", Tone.TEXT),
+    ("nice", Tone.TEXT),
+    ("steal", Tone.WARNING),
+    ("interrupt", Tone.TEXT),
+    ("softirq", Tone.TEXT),
+)
+_ALWAYS = ("user", "system", "iowait")
+_ASCII_BLOCKS = "_.:-=+*#"
+
+
+class ChartArea(NamedTuple):
+    """Where the chart of a panel lies inside it, in cells."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+def chart_area(metrics: HostMetrics, canvas: Canvas) -> ChartArea:
+    """The part of the CPU panel that is the chart: what split line and cores leave."""
+    cores = len(_core_rows(metrics, canvas))
+    axis = AXIS if canvas.width >= _AXIS_FROM else 0
+    split = 1 if canvas.height - cores >= 3 else 0
+    return ChartArea(axis, 0, canvas.width - axis, max(canvas.height - cores - split, 0))
+
+
+def instant_at(metrics: HostMetrics, chart: ChartArea, x: int, *, ascii: bool = False) -> int | None:
+    """The time that the chart's cell at `x` (inside the panel) stands for: the middle of its columns."""
+    if metrics.timestamp_ms is None or not chart.x <= x < chart.x + chart.width:
+        return None
+    per_cell = 1 if ascii else 2
+    step = WINDOW_MS / (chart.width * per_cell)
+    newest = math.floor(metrics.timestamp_ms / step)
+    first = newest - chart.width * per_cell + 1
+    middle = (first + (x - chart.x) * per_cell + per_cell / 2) * step
+    return min(math.floor(middle), metrics.timestamp_ms)
+
+
+def cell_of(metrics: HostMetrics, chart: ChartArea, at_ms: int, *, ascii: bool = False) -> int | None:
+    """The cell inside the panel whose time holds `at_ms`; None outside the window."""
+    if metrics.timestamp_ms is None or chart.width <= 0:
+        return None
+    per_cell = 1 if ascii else 2
+    step = WINDOW_MS / (chart.width * per_cell)
+    first = math.floor(metrics.timestamp_ms / step) - chart.width * per_cell + 1
+    column = math.floor(at_ms / step) - first
+    return chart.x + column // per_cell if 0 <= column < chart.width * per_cell else None
+
+
+def cpu_panel(metrics: HostMetrics, canvas: Canvas, *, cursor: int | None = None, clock: str = "") -> PanelText:
+    """The panel; `cursor` is the cell inside it that is marked, `clock` how its instant is written."""
+    catalogue = metrics.catalogue
+    if catalogue.cpu is None and not catalogue.cores:
+        return message("CPU", "This host does not report its CPU.", canvas)
+    now = metrics.value(catalogue.cpu)
+    chart = chart_area(metrics, canvas)
+    lines = _chart_lines(metrics, chart, canvas, cursor)
+    core_rows = _core_rows(metrics, canvas)
+    if canvas.height - len(lines) - len(core_rows) > 0:
+        lines.append(_split_line(metrics, canvas))
+    lines.extend(core_rows)
+    head = title("CPU", percent(now), heat(now))
+    if cursor is not None:
+        per_cell = 1 if canvas.ascii else 2
+        columns = metrics.columns(catalogue.cpu, chart.width * per_cell)
+        start = (cursor - chart.x) * per_cell
+        known = [one.high for one in columns[start : start + per_cell] if one] if start >= 0 else []
+        there = max(known) if known else None
+        return PanelText(head, lines, [Run(f"{clock} ", Tone.ACCENT), Run(percent(there), heat(there))])
+    count = len(catalogue.cores)
+    cores = f"{count} cores · " if count > 1 and canvas.width >= 50 else ""
+    return PanelText(head, lines, [Run(f"{cores}5 min", Tone.MUTED)])
+
+
+def _chart_lines(metrics: HostMetrics, chart: ChartArea, canvas: Canvas, cursor: int | None) -> list[Line]:
+    if chart.height <= 0 or chart.width <= 0:
+        return []
+    per_cell = 1 if canvas.ascii else 2
+    columns = metrics.columns(metrics.catalogue.cpu, chart.width * per_cell)
+    marked = None if cursor is None else cursor - chart.x
+    lines = area_lines(columns, chart.width, chart.height, ascii=canvas.ascii, marked=marked)
+    if chart.x:
+        lines = [_axis(row, chart.height) + line for row, line in enumerate(lines)]
+    return lines
+
+
+def area_lines(
+    columns: list[Column | None], width: int, height: int, *, ascii: bool = False, marked: int | None = None
+) -> list[Line]:
+    """An area of ratios as lines, each row in the heat of its height; `marked` is a cell drawn as a cursor."""
+    lines: list[Line] = []
+    for row, cells in enumerate(area(columns, width, height, ascii=ascii)):
+        warmth = heat((height - row - 0.5) / height)
+        line: Line = []
+        text, tone = "", Tone.TEXT
+        for position, cell in enumerate(cells):
+            if position == marked:
+                cell_tone = Tone.CURSOR
+            elif cell.zone is Zone.AREA:
+                cell_tone = warmth
+            elif cell.zone is Zone.BAND:
+                cell_tone = Tone.SECOND
+            else:
+                cell_tone = Tone.MUTED
+            glyph = cell.glyph
+            if position == marked and glyph == " ":
+                glyph = "|" if ascii else "│"
+            if cell_tone is not tone and text:
+                line.append(Run(text, tone))
+                text = ""
+            tone = cell_tone
+            text += glyph
+        if text:
+            line.append(Run(text, tone))
+        lines.append(line)
+    return lines
+
+
+def _axis(row: int, height: int) -> Line:
+    if row == 0:
+        label = "100%"
+    elif row == height - 1 and height > 1:
+        label = "0%"
+    elif height >= 5 and row == height // 2:
+        label = "50%" if height % 2 else ""
+    else:
+        label = ""
+    return [Run(right(label, AXIS - 1) + " ", Tone.MUTED)]
+
+
+def _split_line(metrics: HostMetrics, canvas: Canvas) -> Line:
+    split = metrics.cpu_split()
+    line: Line = []
+    for state, tone in _SPLIT:
+        share = split.get(state)
+        if state not in _ALWAYS and (share is None or share < 0.005):
+            continue
+        number = right(percent(share), 4)
+        line += [Run(("  " if line else "") + state + " ", Tone.MUTED), Run(number, tone)]
+    load = metrics.value(metrics.catalogue.load.get("1m"))
+    tail = [] if load is None else [Run("load ", Tone.MUTED), Run(f"{load:.2f}", Tone.TEXT)]
+    return spread(line, tail if canvas.width >= 60 else [], canvas.width, ascii=canvas.ascii)
+
+
+def _core_rows(metrics: HostMetrics, canvas: Canvas) -> list[Line]:
+    """Meters for every core in at most two fifths of the panel: wide, narrow, numbers only, or one glyph a core."""
+    cores = [(label, metrics.value(slot)) for label, slot in metrics.catalogue.cores]
+    allowed = max(canvas.height * 2 // 5, 1)
+    if len(cores) < 2 or canvas.height < 2 or canvas.width < 12:
+        return []
+    label_width = max(len(label) for label, _ in cores)
+    for bar in (8, 4, 0):
+        needed = label_width + 1 + bar + 4
+        for rows in range(1, allowed + 1):
+            across = math.ceil(len(cores) / rows)
+            if across * needed + (across - 1) * 2 <= canvas.width:
+                return _meters(cores, across, label_width, canvas, with_bar=bar > 0)
+    return _glyphs(cores, allowed, canvas)
+
+
+def _meters(
+    cores: list[tuple[str, float | None]], across: int, label_width: int, canvas: Canvas, *, with_bar: bool
+) -> list[Line]:
+    cell = (canvas.width - (across - 1) * 2) // across
+    bar = cell - label_width - 5 if with_bar else 0
+    rows = []
+    for start in range(0, len(cores), across):
+        line: Line = []
+        for label, ratio in cores[start : start + across]:
+            if line:
+                line.append(Run("  "))
+            line.append(Run(right(label, label_width) + " ", Tone.MUTED))
+            if bar:
+                line.append(Run(meter(ratio, bar, ascii=canvas.ascii), heat(ratio)))
+            line.append(Run(right(percent(ratio), 4), heat(ratio) if not bar else Tone.TEXT))
+        rows.append(fit(line, canvas.width))
+    return rows
+
+
+def _glyphs(cores: list[tuple[str, float | None]], allowed: int, canvas: Canvas) -> list[Line]:
+    """One block a core in groups of eight; where even that is too much, the busiest of several share a block."""
+    label_width = len(str(len(cores))) + 1
+    room = canvas.width - label_width
+    groups = max((room + 1) // 9, 1)
+    share = max(math.ceil(len(cores) / (groups * 8 * allowed)), 1)
+    values: list[float | None] = []
+    for start in range(0, len(cores), share):
+        known = [ratio for _, ratio in cores[start : start + share] if ratio is not None]
+        values.append(max(known) if known else None)
+    glyphs = _ASCII_BLOCKS if canvas.ascii else BLOCKS
+    per_row = groups * 8
+    rows = []
+    for start in range(0, len(values), per_row):
+        line: Line = [Run(right(cores[start * share][0], label_width - 1) + " ", Tone.MUTED)]
+        for position, ratio in enumerate(values[start : start + per_row]):
+            gap = " " if position and position % 8 == 0 else ""
+            if ratio is None:
+                glyph = "?" if canvas.ascii else UNKNOWN_GLYPH
+            else:
+                glyph = glyphs[min(max(int(ratio * 8), 0), 7)]
+            line.append(Run(gap + glyph, heat(ratio)))
+        rows.append(fit(line, canvas.width))
+    return rows

@@ -1,0 +1,43 @@
+"""What every panel of the host screen is: a title with its key number, a note, and lines for a given size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from cybercorp.tui.state.lines import Line, Run, Tone
+
+
+@dataclass(frozen=True)
+class PanelText:
+    """A panel's content: `title` and `note` stand in its upper border, `lines` fill its inside."""
+
+    title: Line
+    lines: list[Line] = field(default_factory=list)
+    note: Line = field(default_factory=list)
+
+
+class Canvas(NamedTuple):
+    """The inside of a panel: cells across and down, and whether only ASCII may be drawn."""
+
+    width: int
+    height: int
+    ascii: bool = False
+
+
+def title(name: str, key: str = "", tone: Tone = Tone.VALUE) -> Line:
+    """A title with its key number."""
+    return [Run(name, Tone.TITLE), *([Run(" "), Run(key, tone)] if key else [])]
+
+
+def message(name: str, text: str, canvas: Canvas) -> PanelText:
+    """A designed empty state: one muted sentence, wrapped to the panel."""
+    words, lines, current = text.split(), [], ""
+    for word in words:
+        if current and len(current) + 1 + len(word) > canvas.width:
+            lines.append(current)
+            current = word
+        else:
+            current = f"{current} {word}".strip()
+    lines.append(current)
+    return PanelText(title(name), [[Run(line, Tone.MUTED)] for line in lines[: max(canvas.height, 1)]])
