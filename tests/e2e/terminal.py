@@ -12,6 +12,7 @@ import subprocess
 import termios
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pyte
 
@@ -22,7 +23,15 @@ _UNKNOWN_TO_PYTE = re.compile(rb"\x1b\[[?<>=][0-9;$]*[a-zA-Z]|\x1b\][^\x07\x1b]*
 class Terminal:
     """Use as a context manager; `sent` collects every byte the program wrote."""
 
-    def __init__(self, command: list[str], environment: dict[str, str], *, columns: int = 120, lines: int = 40) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        environment: dict[str, str],
+        *,
+        columns: int = 120,
+        lines: int = 40,
+        folder: Path | None = None,
+    ) -> None:
         self.master, inner = pty.openpty()
         fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         self.process = subprocess.Popen(
@@ -31,6 +40,7 @@ class Terminal:
             stdout=inner,
             stderr=inner,
             start_new_session=True,
+            cwd=folder,
             env={
                 **environment,
                 "TERM": "xterm-256color",
