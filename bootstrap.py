@@ -38,7 +38,7 @@ TASKS: dict[str, tuple[str, bool, list[list[str]]]] = {
     "docs": (
         "generate the reference pages and the dashboard's picture",
         True,
-        [["python", "scripts/generate_reference.py"], ["python", "scripts/draw_dashboard.py"]],
+        [["python", "-m", "scripts.generate_reference"], ["python", "-m", "scripts.draw_dashboard"]],
     ),
     "bench": ("every benchmark; results for docs/performance.md", True, [["python", "-m", "benchmarks"]]),
 }

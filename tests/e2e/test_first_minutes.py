@@ -1,4 +1,4 @@
-"""The README on a clean machine: a fresh checkout, its first command, the dashboard; then the wheel that users install."""
+"""The README on a clean machine: a fresh checkout, its first command, the dashboard; then the wheel."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def left_running(checkout: Path) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_first_command_of_the_readme_opens_the_dashboard_with_live_numbers(checkout: Path) -> None:
-    """From a fresh checkout: installed, started, live numbers; `q` leaves nothing running; the second start is quick."""
+    """From a fresh checkout: live numbers; `q` leaves nothing running; the second start is quick."""
     python = shutil.which("python3") or sys.executable
     command = [python, "bootstrap.py", "up"]
     environment = {**users_environment(checkout), "CYBERCORP_SERVER_PORT": str(free_port())}
