@@ -52,7 +52,7 @@ class BackgroundMonitor:
 
     def __init__(self, monitor: Monitor, interval_s: float, hung_after_s: float) -> None:
         self.name = monitor.name
-        self.device = monitor.device
+        self.devices = monitor.devices
         self.present = True
         self.series: tuple[Series, ...] = ()
         self.duration_s = 0.0

@@ -63,7 +63,7 @@ def cpu_series(rows: tuple[str, ...]) -> tuple[Series, ...]:
 
 class CpuMonitor:
     name = "cpu"
-    device = "cpu"
+    devices: tuple[str, ...] = ("cpu",)
 
     def __init__(self, stat: SharedFile, ticks_per_s: int | None = None) -> None:
         self.present = True

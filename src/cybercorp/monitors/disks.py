@@ -70,7 +70,7 @@ def disk_series(devices: tuple[str, ...]) -> tuple[Series, ...]:
 
 class DisksMonitor:
     name = "disks"
-    device = "device"
+    devices: tuple[str, ...] = ("device",)
 
     def __init__(self, skip: tuple[str, ...], limit: int, *, proc: str = "/proc", sys: str = "/sys") -> None:
         self.present = True

@@ -22,17 +22,13 @@ class HeldFile:
             if self._descriptor < 0:
                 self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
             text = os.pread(self._descriptor, CHUNK_BYTES, 0)
-            if len(text) < 2048:
-                return text
-            # The kernel hands out long tables a page at a time, so only an empty read is the end.
-            parts, length = [text], len(text)
-            while length < LONGEST_BYTES:
-                more = os.pread(self._descriptor, CHUNK_BYTES, length)
+            # The kernel hands out whole records, a page at a time at most: only an empty read is the end.
+            while text and len(text) < LONGEST_BYTES:
+                more = os.pread(self._descriptor, CHUNK_BYTES, len(text))
                 if not more:
                     break
-                parts.append(more)
-                length += len(more)
-            return b"".join(parts)
+                text += more
+            return text
         except OSError:
             self.close()
             raise

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Final
 
-from cybercorp.monitors.linux import linux_monitors
 from cybercorp.monitors.monitor import Scheduled
 from cybercorp.monitors.settings import MonitorSettings
 
-MONITORS: Final = ("cpu", "memory", "disks", "network")
+if sys.platform == "linux":
+    from cybercorp.monitors.linux import linux_monitors as every_monitor
+else:
+    from cybercorp.monitors.portable import portable_monitors as every_monitor
+
+MONITORS: Final = (
+    "agent", "connections", "cpu", "disks", "filesystems", "gpu", "interrupts", "load", "memory", "network", "paging",
+    "pressure", "sensors",
+)  # fmt: skip
 
 
 def machine_monitors(settings: MonitorSettings) -> list[Scheduled]:
     """The monitors of this machine that the settings leave on."""
-    return linux_monitors(settings)
+    return [one for one in every_monitor(settings) if one.monitor.name not in settings.disabled]

@@ -56,7 +56,7 @@ def used_bytes(read: dict[bytes, float]) -> float:
 
 class MemoryMonitor:
     name = "memory"
-    device = ""
+    devices: tuple[str, ...] = ()
 
     def __init__(self, meminfo: SharedFile) -> None:
         self.present = True

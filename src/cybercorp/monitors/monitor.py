@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from array import array
 from typing import NamedTuple, Protocol
 
@@ -15,12 +16,12 @@ NAN = float("nan")
 class Monitor(Protocol):
     """One subject. `series` is what it reads now; its slots in the row are `start … start+len(series)`.
 
-    `device` is the attribute that tells its devices apart (`""`: it has none). `present` is False where this machine
-    has nothing of the kind, which is no failure; `series` is then empty.
+    `devices` are the attributes that tell its devices apart (none: it has no devices). `present` is False where this
+    machine has nothing of the kind, which is no failure; `series` is then empty.
     """
 
     name: str
-    device: str
+    devices: tuple[str, ...]
     present: bool
     series: tuple[Series, ...]
 
@@ -58,12 +59,12 @@ class MonitorHealth(msgspec.Struct, frozen=True, kw_only=True):
     present: bool = True
 
 
-def gauge(name: str, unit: str, **attributes: str) -> Series:
+def gauge(name: str, unit: str, /, **attributes: str) -> Series:
     """A series that is a reading."""
     return Series(name=name, unit=unit, kind=MetricKind.GAUGE, attributes=attributes)
 
 
-def counter(name: str, unit: str, **attributes: str) -> Series:
+def counter(name: str, unit: str, /, **attributes: str) -> Series:
     """A series that only grows until it is reset."""
     return Series(name=name, unit=unit, kind=MetricKind.COUNTER, attributes=attributes)
 
@@ -73,4 +74,7 @@ def attribute_text(raw: bytes | str, limit: int = 255) -> str:
     text = raw if isinstance(raw, str) else raw.decode("utf-8", "backslashreplace")
     if any("\ud800" <= one <= "\udfff" for one in text):
         text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    if len(text) <= limit:
+        return text
+    # Two long names with one beginning have to stay two.
+    return f"{text[: limit - 9]}…{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"

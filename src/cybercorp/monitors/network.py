@@ -61,7 +61,7 @@ def network_series(devices: tuple[str, ...]) -> tuple[Series, ...]:
 
 class NetworkMonitor:
     name = "network"
-    device = "device"
+    devices: tuple[str, ...] = ("device",)
 
     def __init__(self, skip: tuple[str, ...], limit: int, *, proc: str = "/proc") -> None:
         self.present = True

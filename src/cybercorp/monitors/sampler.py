@@ -136,7 +136,7 @@ class Sampler:
             return
         index = self._own_start + 2 * self._slots.index(slot)
         present = slot.monitor.present
-        self._values[index] = slot.duration_s if present else NAN
+        self._values[index] = round(slot.duration_s, 6) if present else NAN  # short decimals are stored small
         self._values[index + 1] = (0.0 if slot.error else 1.0) if present else NAN
 
     def _report(self, slot: _Slot, error: str) -> None:
@@ -235,9 +235,10 @@ def _changed(before: list[tuple[Monitor, tuple[Series, ...]]], slots: list[_Slot
 
 def _devices(monitor: Monitor, series: tuple[Series, ...]) -> dict[str, None]:
     """The devices of a monitor in order; for one without devices, itself as soon as it has series."""
-    if not monitor.device:
+    if not monitor.devices:
         return {"": None} if series else {}
-    return {one.attributes[monitor.device]: None for one in series if monitor.device in one.attributes}
+    named = (one.attributes.get(attribute) for one in series for attribute in monitor.devices)
+    return {name: None for name in named if name}
 
 
 def _listed(names: list[str]) -> str:
