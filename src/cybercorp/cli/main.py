@@ -1,0 +1,118 @@
+"""The top level of the command line: the table of commands, the options of all of them, the handler of all errors."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.main import get_command
+
+from cybercorp.cli.failures import OK, report
+from cybercorp.cli.groups import CONTEXT_SETTINGS, Entry, LazyGroup
+from cybercorp.cli.options import Options, hoist
+from cybercorp.core.version import VERSION
+
+COMPLETE_VARIABLE = "_CYBERCORP_COMPLETE"
+_START, _LOOK, _PARTS, _HELP = "Start", "Look", "Parts of it", "Help"
+
+
+def _entry(section: str, summary: str, module: str) -> Entry:
+    return Entry(section, summary, f"cybercorp.cli.commands.{module}")
+
+
+class CyberCorpGroup(LazyGroup):
+    """Every command of `cybercorp`."""
+
+    entries = {  # noqa: RUF012 - ClassVar in the parent
+        "up": _entry(_START, "Start server and agent for this machine, and open the dashboard.", "up"),
+        "tui": _entry(_START, "Open the dashboard of a running server.", "tui"),
+        "enroll": _entry(_START, "Print the one line that adds another machine.", "enroll"),
+        "hosts": _entry(_LOOK, "List, show, label, rename and remove hosts.", "hosts"),
+        "metrics": _entry(_LOOK, "List metrics; query them and draw them.", "metrics"),
+        "ps": _entry(_LOOK, "List the processes of hosts, now or at a past instant.", "ps"),
+        "events": _entry(_LOOK, "List what happened, or follow it live.", "events"),
+        "server": _entry(_PARTS, "Run, check and describe the server.", "server"),
+        "agent": _entry(_PARTS, "Run the agent of this machine, join it to a server, ask its state.", "agent"),
+        "doctor": _entry(_HELP, "Check that everything is in order, and say what to do where it is not.", "doctor"),
+        "completion": _entry(_HELP, "Print the completion script of a shell.", "completion"),
+    }
+    examples = (
+        "cybercorp up",
+        "cybercorp hosts 'web-*' --sort cpu",
+        "cybercorp metrics query cpu --since 15m",
+        "cybercorp ps web-1 --at '3m ago'",
+    )
+
+
+app = typer.Typer(cls=CyberCorpGroup, rich_markup_mode=None, add_completion=False, context_settings=CONTEXT_SETTINGS)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"cybercorp {VERSION}\n")
+        raise typer.Exit
+
+
+def _show_help(context: typer.Context) -> None:
+    sys.stdout.write(context.get_help() + "\n")
+
+
+@app.callback(invoke_without_command=True)
+def top(
+    context: typer.Context,
+    profile: Annotated[str | None, typer.Option(metavar="NAME", help="The server's name in profiles.toml.")] = None,
+    url: Annotated[str | None, typer.Option(metavar="URL", help="The server's address.")] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A file that holds the token; - is stdin.")
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where data and the local credential are.")
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Print a traceback when something fails.")] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", help="No colours, as with NO_COLOR.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", "-V", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """See, replay and steer a whole fleet from your terminal."""
+    context.obj = Options(
+        profile=profile,
+        url=url,
+        token_file=token_file,
+        named_data_dir=data_dir.expanduser() if data_dir else None,
+        debug=debug,
+        no_color=no_color,
+    )
+    if context.invoked_subcommand is None:
+        _show_help(context)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code. Nothing escapes: every error becomes words and a code."""
+    debug = "--debug" in arguments
+    _prepare_streams()
+    try:
+        result = get_command(app).main(
+            hoist(arguments), prog_name="cybercorp", complete_var=COMPLETE_VARIABLE, standalone_mode=False
+        )
+        sys.stdout.flush()
+    except SystemExit as done:
+        return _code_of(done.code)
+    except BaseException as error:  # noqa: BLE001 - the last handler: reported, turned into the exit code
+        return report(error, debug=debug)
+    return _code_of(result)
+
+
+def _code_of(result: Any) -> int:
+    return result if isinstance(result, int) else OK
+
+
+def _prepare_streams() -> None:
+    # A terminal that cannot show a character gets its number; no name of a process may end the program.
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")

@@ -1,0 +1,44 @@
+"""Parameters that many commands share, so that they are spelled and explained alike everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from cybercorp.cli.output.formats import OutputFormat
+from cybercorp.core.clock import SystemClock
+from cybercorp.core.errors import InvalidInputError, TimeExpressionError
+from cybercorp.core.times import parse_time_ms
+
+Output = Annotated[OutputFormat, typer.Option("--output", "-o", help="How to print.")]
+Selectors = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[HOSTS]...", help="Names, globs (web-*), labels (env=prod), comparisons (cpu>80)."),
+]
+HostsOption = Annotated[
+    list[str] | None,
+    typer.Option("--hosts", "--host", metavar="HOSTS", help="A name, glob (web-*) or label (env=prod); repeatable."),
+]
+AllHosts = Annotated[bool, typer.Option("--all", help="Every host.")]
+Limit = Annotated[int | None, typer.Option("--limit", "-n", min=1, max=100_000, help="At most this many.")]
+
+
+def check_all(selectors: Sequence[str] | None, every: bool) -> list[str]:
+    """The selectors, none meaning all hosts. Raises InvalidInputError where both were given."""
+    named = list(selectors or ())
+    if every and named:
+        raise InvalidInputError("--all and names of hosts exclude each other.", hint="Give one of them.")
+    return named
+
+
+def past_ms(text: str, option: str, *, now_ms: int | None = None) -> int:
+    """A time expression that must not lie in the future. Raises TimeExpressionError."""
+    now = SystemClock().now_ms() if now_ms is None else now_ms
+    moment = parse_time_ms(text, now_ms=now)
+    if moment > now:
+        raise TimeExpressionError(
+            f"{option} '{text}' lies in the future.", hint="Name a past time: 15m, '3m ago', yesterday 03:00."
+        )
+    return moment
