@@ -1,0 +1,1 @@
+"""The record tables: hosts, tokens, events. `database.Records` is their face."""

@@ -1,0 +1,34 @@
+"""Verify the whole store: SQLite's own check, every checksum of every chunk, and what was noted before."""
+
+from __future__ import annotations
+
+from cybercorp.store.timeseries.chunks import SAMPLES, ChunkReader, DamagedChunkError, read_from
+from cybercorp.store.timeseries.session import Session
+from cybercorp.store.timeseries.state import State
+from cybercorp.store.timeseries.storage import ChunkBodies, ChunkEntry, ChunkGoneError
+
+
+def check_store(session: Session) -> list[str]:
+    """What is wrong, one sentence each; nothing where all is well."""
+    state = session.state
+    with state.lock:
+        entries = state.entries()
+    with session.storage.reader() as bodies:
+        for entry in entries:
+            _check_chunk(session, state, bodies, entry)
+    with state.lock:
+        found = [*state.notes, *state.damaged.values()]
+    return found + [f"SQLite reports: {one}" for one in session.storage.check()]
+
+
+def _check_chunk(session: Session, state: State, bodies: ChunkBodies, entry: ChunkEntry) -> None:
+    with state.lock:
+        slices = state.catalogues.widths.get(entry.catalogue, 0) + 1 if entry.kind == SAMPLES else 3
+    try:
+        with bodies.open(entry.id) as read:
+            whole = read(0, entry.size_bytes)
+        ChunkReader(read_from(whole), slices).check()
+    except ChunkGoneError:
+        return  # merged or dropped meanwhile
+    except DamagedChunkError as error:
+        session.note_damage(state, entry, -1, str(error))

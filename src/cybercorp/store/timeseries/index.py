@@ -1,0 +1,111 @@
+"""The index of one host's chunks in memory, so that opening and querying touch no body that is not needed."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Sequence
+
+from cybercorp.store.timeseries.storage import ChunkEntry
+
+BUCKET_MS = 30 * 60_000
+
+
+def bucket_of(host: int, timestamp_ms: int) -> int:
+    """The half hour that a row belongs to. Each host's begin at another time, lest all merge at once."""
+    return (timestamp_ms + int(phase_of(host) * BUCKET_MS)) // BUCKET_MS
+
+
+def phase_of(host: int) -> float:
+    """A number in [0, 1) for each host, evenly spread (Knuth's multiplicative hash)."""
+    return host * 2_654_435_761 % 4_294_967_296 / 4_294_967_296
+
+
+class ChunkIndex:
+    """The chunks of one host and one kind. A chunk never reaches over its bucket."""
+
+    def __init__(self, host: int) -> None:
+        self._host = host
+        self._buckets: dict[int, list[ChunkEntry]] = {}
+        self._order: list[int] = []
+        self._divided: set[int] = set()
+        self.next_block = 1
+        self.newest: ChunkEntry | None = None  # the one that arrived last
+
+    def __iter__(self) -> Iterator[ChunkEntry]:
+        for bucket in self._order:
+            yield from self._buckets[bucket]
+
+    def __bool__(self) -> bool:
+        return bool(self._order)
+
+    def add(self, entry: ChunkEntry) -> None:
+        held = self._buckets.get(entry.bucket)
+        if held is None:
+            self._buckets[entry.bucket] = [entry]
+            insort(self._order, entry.bucket)
+        else:
+            insort(held, entry, key=lambda one: one.first)
+            self._divided.add(entry.bucket)
+        self.next_block = max(self.next_block, entry.last + 1)
+        if self.newest is None or entry.last >= self.newest.last:
+            self.newest = entry
+
+    def remove(self, entry: ChunkEntry) -> None:
+        held = self._buckets[entry.bucket]
+        held.remove(entry)
+        if len(held) < 2:
+            self._divided.discard(entry.bucket)
+        if not held:
+            del self._buckets[entry.bucket]
+            del self._order[bisect_left(self._order, entry.bucket)]
+        if entry is self.newest or entry == self.newest:
+            self.newest = max((one[-1] for one in self._buckets.values()), key=lambda one: one.last, default=None)
+
+    def between(self, start_ms: int, end_ms: int) -> list[ChunkEntry]:
+        """The chunks that touch `[start_ms, end_ms)`, in order of arrival."""
+        low = bisect_left(self._order, bucket_of(self._host, start_ms))
+        high = bisect_left(self._order, bucket_of(self._host, end_ms) + 1)
+        found = [
+            entry
+            for bucket in self._order[low:high]
+            for entry in self._buckets[bucket]
+            if entry.start_ms < end_ms and entry.end_ms >= start_ms
+        ]
+        found.sort(key=lambda entry: entry.first)
+        return found
+
+    def bounds(self) -> tuple[int, int] | None:
+        if not self._order:
+            return None
+        oldest, newest = self._buckets[self._order[0]], self._buckets[self._order[-1]]
+        return min(entry.start_ms for entry in oldest), max(entry.end_ms for entry in newest)
+
+    def runs(self, *, now_ms: int, longest_values: int, settled: int, widths: dict[int, int]) -> list[list[ChunkEntry]]:
+        """Neighbours in arrival, of one bucket and catalogue, that may become one chunk of ≤ `longest_values` values.
+
+        A bucket that still grows is left alone until it holds `settled` chunks. `widths` counts a catalogue's series.
+        """
+        newest = self.newest
+        growing = newest.bucket if newest and newest.received_ms > now_ms - BUCKET_MS else None
+        found: list[list[ChunkEntry]] = []
+        for bucket in sorted(self._divided):
+            held = self._buckets[bucket]
+            if bucket != growing or len(held) >= settled:
+                found.extend(_runs_of(held, longest_values, widths))
+        return found
+
+
+def _runs_of(held: Sequence[ChunkEntry], longest_values: int, widths: dict[int, int]) -> Iterator[list[ChunkEntry]]:
+    run: list[ChunkEntry] = []
+    rows = 0
+    for entry in held:
+        fits = (rows + entry.rows) * max(1, widths.get(entry.catalogue, 1)) <= longest_values
+        if run and entry.catalogue == run[-1].catalogue and entry.first == run[-1].last + 1 and fits:
+            run.append(entry)
+            rows += entry.rows
+            continue
+        if len(run) > 1:
+            yield run
+        run, rows = [entry], entry.rows
+    if len(run) > 1:
+        yield run

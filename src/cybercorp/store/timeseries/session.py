@@ -1,0 +1,77 @@
+"""The opened store that writer, sealer and readers share: database, state, locks (write lock before state lock)."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+from cybercorp.core.errors import StorageError, StorageFullError
+from cybercorp.store.timeseries.loading import load_state
+from cybercorp.store.timeseries.state import State
+from cybercorp.store.timeseries.storage import ChunkEntry, ChunkStorage
+
+
+class Session:
+    """`write_lock` is held by whoever uses the writer connection; `state` is replaced only under it."""
+
+    def __init__(self, storage: ChunkStorage) -> None:
+        self.storage = storage
+        self.write_lock = threading.Lock()
+        self.state: State = load_state(storage)
+        self.failed = ""
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[State]:
+        """Hold the writer connection. After an input/output error it is opened anew first.
+
+        Raises StorageError. Compare the state with the one you started from: it may have been read anew.
+        """
+        with self.write_lock:
+            try:
+                if self.failed:
+                    self._recover()
+                yield self.state
+            except StorageFullError:
+                raise  # SQLite has rolled back, and the connection stays good
+            except StorageError as error:
+                self.failed = error.message
+                raise
+
+    def _recover(self) -> None:
+        self.storage.reopen()
+        state = load_state(self.storage)
+        state.catalogues.adopt(self.state.catalogues)
+        self.state = state
+        self.failed = ""
+
+    def note_damage(self, state: State, entry: ChunkEntry, slice_number: int, reason: str) -> None:
+        """Remember a damaged chunk; `slice_number` −1 is the whole of it."""
+        with state.lock:
+            state.damaged[(entry.id, slice_number)] = (
+                f"Chunk {entry.id} of host {entry.host} is damaged: {reason}. "
+                f"{entry.rows} rows from {entry.start_ms} to {entry.end_ms} ms are affected."
+            )
+
+    def trim(self, state: State, up_to: int, step_bytes: int) -> int:
+        """Delete log entries up to `up_to` in steps of about `step_bytes`; returns how many."""
+        trimmed = 0
+        while True:
+            with self.writing() as current:
+                if current is not state:
+                    return trimmed
+                numbers = self.storage.oldest_log(up_to, step_bytes)
+                if not numbers:
+                    return trimmed
+                with state.lock:
+                    saved = state.unsaved_acks
+                    streams = [(host, stream, state.acked[host, stream]) for host, stream in saved]
+                    state.unsaved_acks = set()
+                    next_log = state.next_log
+                try:
+                    self.storage.trim_log(numbers[-1], next_log, streams)
+                except StorageError:
+                    with state.lock:
+                        state.unsaved_acks |= saved
+                    raise
+                trimmed += len(numbers)

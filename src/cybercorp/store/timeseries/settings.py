@@ -1,0 +1,26 @@
+"""What can be set about the time-series store."""
+
+from __future__ import annotations
+
+import msgspec
+
+DAY_MS = 86_400_000
+
+
+class TimeSeriesSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Retention and sizes. Ages are in milliseconds by the clock of the server, sizes in bytes on disk."""
+
+    retention_ms: int = 14 * DAY_MS
+    """Samples older than this are dropped."""
+
+    processes_retention_ms: int = 14 * DAY_MS
+    """Process tables older than this are dropped."""
+
+    max_bytes: int = 10 * 1024**3
+    """The oldest history is dropped when the database holds more than this."""
+
+    block_s: float = 60.0
+    """Rows of a host wait this long in the log before they are sealed into a chunk."""
+
+    head_max_bytes: int = 512 * 1024**2
+    """More unsealed rows than this are sealed by the writer itself, which slows the senders down."""

@@ -1,0 +1,208 @@
+"""What the engine holds in memory: rows that are not sealed yet, the chunk index, acknowledgements, catalogues.
+
+Everything here is read and changed under `State.lock`, held for moments only; no input or output happens under it.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from cybercorp.protocol.metrics import Catalogue, Series
+from cybercorp.store.timeseries.chunks import SAMPLES
+from cybercorp.store.timeseries.index import ChunkIndex
+from cybercorp.store.timeseries.rows import LatestRow
+from cybercorp.store.timeseries.storage import CatalogueRow, ChunkEntry, HostMark
+
+MAX_PENDING_CATALOGUES = 8
+ROW_OVERHEAD_BYTES = 160  # tuple, numbers and the bytes object's own header
+
+
+class HeadRow(NamedTuple):
+    """A row that is in the log and not in a chunk. `catalogue` 0 is a process table."""
+
+    batch: int
+    timestamp_ms: int
+    received_ms: int
+    catalogue: int
+    body: bytes
+
+
+class HostState:
+    """One host: its unsealed rows in order of arrival, its chunks, and where it stands."""
+
+    __slots__ = ("dropped", "head", "head_bytes", "head_since", "host", "latest", "processes", "samples", "sealed")
+
+    def __init__(self, host: int, mark: HostMark | None = None) -> None:
+        self.host = host
+        self.head: list[HeadRow] = []
+        self.head_bytes = 0
+        self.head_since = 0.0
+        self.samples = ChunkIndex(host)
+        self.processes = ChunkIndex(host)
+        self.latest: LatestRow | None = None
+        self.sealed = mark.sealed if mark else 0
+        self.dropped = mark.dropped if mark else 0
+
+    def index(self, kind: int) -> ChunkIndex:
+        return self.samples if kind == SAMPLES else self.processes
+
+    def append(self, rows: list[HeadRow], now: float) -> int:
+        """Add rows that arrived; returns their bytes in memory."""
+        if not self.head:
+            self.head_since = now
+        self.head.extend(rows)
+        added = sum(len(row.body) for row in rows) + ROW_OVERHEAD_BYTES * len(rows)
+        self.head_bytes += added
+        return added
+
+    def forget_sealed(self, count: int, up_to: int, now: float) -> int:
+        """The first `count` rows are in chunks now; returns their bytes in memory."""
+        removed = sum(len(row.body) for row in self.head[:count]) + ROW_OVERHEAD_BYTES * count
+        del self.head[:count]
+        self.head_bytes -= removed
+        self.head_since = now
+        self.sealed = up_to
+        return removed
+
+
+class Catalogues:
+    """Every catalogue by id and by number. They are shared: two hosts with the same series have the same catalogue."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, CatalogueRow] = {}
+        self._by_number: dict[int, CatalogueRow] = {}
+        self._pending: dict[int, list[str]] = {}
+        self._stored: set[int] = set()
+        self.registered: set[int] = set()
+        self.widths: dict[int, int] = {}
+        self._series = functools.lru_cache(maxsize=512)(self._decode)
+
+    def load(self, rows: Iterable[CatalogueRow]) -> None:
+        for row in rows:
+            self._keep(row)
+            self._stored.add(row.number)
+
+    def register(self, host: int, catalogue: Catalogue) -> None:
+        """Make it known. It is stored with the first row that needs it; of those a host never uses few are kept."""
+        known = self._by_id.get(catalogue.id)
+        if known:
+            self.registered.add(known.number)
+            return
+        number = max(self._by_number, default=0) + 1
+        packed = msgspec.msgpack.encode(catalogue.series)
+        self._keep(CatalogueRow(number, catalogue.id, len(catalogue.series), packed))
+        self.registered.add(number)
+        pending = self._pending.setdefault(host, [])
+        pending.append(catalogue.id)
+        if len(pending) > MAX_PENDING_CATALOGUES:
+            self._forget(self._by_id[pending.pop(0)])
+
+    def adopt(self, other: Catalogues) -> None:
+        """Keep what agents named to `other`, whose rows may be lost."""
+        for number in sorted(other.registered):
+            row = other.row(number)
+            known = self._by_id.get(row.id) or row._replace(number=max(self._by_number, default=0) + 1)
+            self._keep(known)
+            self.registered.add(known.number)
+
+    def find(self, id: str) -> CatalogueRow | None:
+        return self._by_id.get(id)
+
+    def row(self, number: int) -> CatalogueRow:
+        return self._by_number[number]
+
+    def is_stored(self, number: int) -> bool:
+        return number in self._stored
+
+    def stored(self, rows: Iterable[CatalogueRow]) -> None:
+        """These are in the database now."""
+        for row in rows:
+            self._stored.add(row.number)
+            for pending in self._pending.values():
+                if row.id in pending:
+                    pending.remove(row.id)
+
+    def series(self, number: int) -> tuple[Series, ...]:
+        return self._series(number)
+
+    def catalogue(self, number: int) -> Catalogue:
+        return Catalogue(id=self._by_number[number].id, series=self._series(number))
+
+    def unused(self, used: set[int]) -> list[int]:
+        """Stored catalogues that no row needs and no agent has named since the store was opened."""
+        return sorted(self._stored - used - self.registered)
+
+    def delete(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            self._stored.discard(number)
+            self._forget(self._by_number[number])
+
+    def _keep(self, row: CatalogueRow) -> None:
+        self._by_id[row.id] = row
+        self._by_number[row.number] = row
+        self.widths[row.number] = row.width
+
+    def _forget(self, row: CatalogueRow) -> None:
+        del self._by_id[row.id]
+        del self.widths[row.number]
+        # The number stays taken while this process lives, so that it never means two catalogues.
+        self._by_number[row.number] = row._replace(id="", packed=b"\x90")
+        self.registered.discard(row.number)
+
+    def _decode(self, number: int) -> tuple[Series, ...]:
+        return msgspec.msgpack.decode(self._by_number[number].packed, type=tuple[Series, ...])
+
+
+class State:
+    """All hosts. `lock` guards every field."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.hosts: dict[int, HostState] = {}
+        self.acked: dict[tuple[int, str], int] = {}
+        self.unsaved_acks: set[tuple[int, str]] = set()
+        self.catalogues = Catalogues()
+        self.head_bytes = 0
+        self.next_log = 1
+        self.next_chunk = 1
+        self.damaged: dict[tuple[int, int], str] = {}
+        self.doomed: list[int] = []
+        self.refused = 0
+        self.notes: list[str] = []
+
+    def host(self, host: int) -> HostState:
+        """The host's state, made where it is new."""
+        found = self.hosts.get(host)
+        if found is None:
+            found = self.hosts[host] = HostState(host)
+        return found
+
+    def holds(self, entry: ChunkEntry) -> bool:
+        """Whether the chunk is still there: it may have been merged or dropped."""
+        host = self.hosts.get(entry.host)
+        return host is not None and entry in host.index(entry.kind).between(entry.start_ms, entry.end_ms + 1)
+
+    def entries(self) -> list[ChunkEntry]:
+        """Every chunk of every host and kind."""
+        return [entry for host in self.hosts.values() for index in (host.samples, host.processes) for entry in index]
+
+    def forget_damage(self, chunk: int) -> None:
+        """The chunk is gone."""
+        for key in [key for key in self.damaged if key[0] == chunk]:
+            del self.damaged[key]
+
+    def drop(self, host: int, mark: HostMark, chunks: Iterable[int]) -> None:
+        """Nothing is known of this host any more; its chunks wait to be deleted."""
+        self.head_bytes -= self.hosts[host].head_bytes
+        self.hosts[host] = HostState(host, mark)
+        for key in [key for key in self.acked if key[0] == host]:
+            del self.acked[key]
+            self.unsaved_acks.discard(key)
+        for chunk in chunks:
+            self.forget_damage(chunk)
+            self.doomed.append(chunk)
