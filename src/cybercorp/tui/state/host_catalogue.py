@@ -205,7 +205,7 @@ def _add_system(found: HostCatalogue, one: Series, slot: int) -> None:
         case "system.paging.utilization":
             if state == "used":
                 found.swap_ratio = slot
-        case "system.paging.operations":
+        case "system.paging.operations" if attributes.get("type", "major") == "major":
             found.paging.setdefault(safe_text(attributes.get("direction", ""), 12), []).append(slot)
         case "system.pressure.utilization":
             resource, scope = attributes.get("resource", ""), attributes.get("scope", "")

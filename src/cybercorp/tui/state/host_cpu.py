@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from cybercorp.tui.state.charts import BLOCKS, UNKNOWN_GLYPH, Column, Zone, area, meter
+from cybercorp.tui.state.charts import BLOCKS, UNKNOWN_GLYPH, Column, Zone, area
 from cybercorp.tui.state.host_metrics import HostMetrics
-from cybercorp.tui.state.host_panels import Canvas, PanelText, message, title
+from cybercorp.tui.state.host_panels import Canvas, PanelText, bar, message, title
 from cybercorp.tui.state.host_tracks import WINDOW_MS
 from cybercorp.tui.state.lines import Line, Run, Tone, fit, heat, right, spread
 from cybercorp.tui.state.scales import percent
@@ -169,12 +169,12 @@ def _core_rows(metrics: HostMetrics, canvas: Canvas) -> list[Line]:
     if len(cores) < 2 or canvas.height < 2 or canvas.width < 12:
         return []
     label_width = max(len(label) for label, _ in cores)
-    for bar in (8, 4, 0):
-        needed = label_width + 1 + bar + 4
+    for least in (8, 4, 0):
+        needed = label_width + 1 + least + 4
         for rows in range(1, allowed + 1):
             across = math.ceil(len(cores) / rows)
             if across * needed + (across - 1) * 2 <= canvas.width:
-                return _meters(cores, across, label_width, canvas, with_bar=bar > 0)
+                return _meters(cores, across, label_width, canvas, with_bar=least > 0)
     return _glyphs(cores, allowed, canvas)
 
 
@@ -182,7 +182,7 @@ def _meters(
     cores: list[tuple[str, float | None]], across: int, label_width: int, canvas: Canvas, *, with_bar: bool
 ) -> list[Line]:
     cell = (canvas.width - (across - 1) * 2) // across
-    bar = cell - label_width - 5 if with_bar else 0
+    size = cell - label_width - 5 if with_bar else 0
     rows = []
     for start in range(0, len(cores), across):
         line: Line = []
@@ -190,9 +190,9 @@ def _meters(
             if line:
                 line.append(Run("  "))
             line.append(Run(right(label, label_width) + " ", Tone.MUTED))
-            if bar:
-                line.append(Run(meter(ratio, bar, ascii=canvas.ascii), heat(ratio)))
-            line.append(Run(right(percent(ratio), 4), heat(ratio) if not bar else Tone.TEXT))
+            if size:
+                line += bar(ratio, size, ascii=canvas.ascii)
+            line.append(Run(right(percent(ratio), 4), Tone.TEXT if size else heat(ratio)))
         rows.append(fit(line, canvas.width))
     return rows
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from cybercorp.core.units import UNKNOWN
-from cybercorp.tui.state.charts import meter, sparkline
+from cybercorp.tui.state.charts import sparkline
 from cybercorp.tui.state.host_catalogue import FilesystemSlots, Pair
 from cybercorp.tui.state.host_metrics import HostMetrics
-from cybercorp.tui.state.host_panels import Canvas, PanelText, message, title
+from cybercorp.tui.state.host_panels import Canvas, PanelText, bar, message, title
 from cybercorp.tui.state.lines import Line, Run, Tone, fit, heat, left, line_width, right, spread, width_of
 from cybercorp.tui.state.scales import Scale, byte_scale, percent
 
@@ -67,7 +67,7 @@ def _pairs_panel(
     rest = canvas.width - names - 2 * _NUMBER - (6 if with_busy else 0)
     spark = min(rest - 1, 24) if rest >= 5 else 0
     names += max(rest - spark - 1, 0) if spark else max(rest, 0)
-    header: Line = [Run(left(scale.unit, names), Tone.MUTED)]
+    header: Line = [Run(" " * names)]
     header += [Run(right(one, _NUMBER), Tone.MUTED) for one in heads]
     if with_busy:
         header.append(Run(right("busy", 6), Tone.MUTED))
@@ -77,7 +77,7 @@ def _pairs_panel(
     lines += [_pair_line(metrics, pair, scale, names, spark, canvas, with_busy=with_busy) for pair in shown]
     if hidden:
         lines.append([Run(f"{'...' if canvas.ascii else '…'} {hidden} more", Tone.MUTED)])
-    return PanelText(title(name, key), lines[: canvas.height])
+    return PanelText(title(name, key), lines[: canvas.height], [Run(scale.unit, Tone.MUTED)])
 
 
 def _pair_line(
@@ -95,7 +95,7 @@ def _pair_line(
     if spark:
         values = metrics.spark([pair.first, pair.second], spark)
         top = max([1024.0, *(value for value in values if value is not None)])
-        line.append(Run(" " + sparkline(values, spark, high=top, ascii=canvas.ascii), Tone.ACCENT))
+        line.append(Run(" " + sparkline(values, spark, high=top, ascii=canvas.ascii), Tone.SECOND))
     return line
 
 
@@ -122,11 +122,11 @@ def filesystems_panel(metrics: HostMetrics, canvas: Canvas) -> PanelText:
     frees = {id(one): scale.full(metrics.value(one.free)) for one in shown}
     free_width = max((len(text) for text in frees.values()), default=1) + 5
     names = min(max((width_of(one.mountpoint) for one in shown), default=4), max(canvas.width // 3, 8))
-    bar = canvas.width - names - 6 - free_width - 1
-    if bar < 4:
-        bar, names = 0, canvas.width - 6 - free_width
-    if bar > 30:
-        names, bar = names + bar - 30, 30
+    size = canvas.width - names - 6 - free_width - 1
+    if size < 4:
+        size, names = 0, canvas.width - 6 - free_width
+    if size > 30:
+        names, size = names + size - 30, 30
     lines: list[Line] = []
     for one in shown:
         ratio = ratios[id(one)]
@@ -134,7 +134,7 @@ def filesystems_panel(metrics: HostMetrics, canvas: Canvas) -> PanelText:
             Run(left(_tail(one.mountpoint, names, canvas), names)),
             Run(right(percent(ratio), 5), heat(ratio)),
         ]
-        line.append(Run(" " + meter(ratio, bar, ascii=canvas.ascii) + " " if bar else " ", heat(ratio)))
+        line += [Run(" "), *bar(ratio, size, ascii=canvas.ascii), Run(" ")] if size else [Run(" ")]
         free = right(frees[id(one)], free_width - 5)
         lines.append([*line, Run(free), Run(" free", Tone.MUTED)])
     if hidden:

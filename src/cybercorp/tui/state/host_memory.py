@@ -6,7 +6,7 @@ from cybercorp.core.units import UNKNOWN
 from cybercorp.tui.state.charts import meter, sparkline
 from cybercorp.tui.state.host_cpu import area_lines
 from cybercorp.tui.state.host_metrics import HostMetrics
-from cybercorp.tui.state.host_panels import Canvas, PanelText, message, title
+from cybercorp.tui.state.host_panels import Canvas, PanelText, bar, message, title
 from cybercorp.tui.state.lines import Line, Run, Tone, fit, heat, left, right, spread
 from cybercorp.tui.state.scales import byte_scale, count_scale, percent
 
@@ -80,11 +80,11 @@ def _swap_lines(metrics: HostMetrics, canvas: Canvas) -> list[Line]:
         ratio = used / total if ratio is None and used is not None else ratio
         scale = byte_scale(total, least="MiB")
         numbers = f" {scale.text(used)} / {scale.full(total)}"
-        bar = canvas.width - 5 - len(numbers)
+        size = canvas.width - 5 - len(numbers)
         line: Line = [Run("swap ", Tone.MUTED)]
-        if bar >= 4:
-            line.append(Run(meter(ratio, bar, ascii=canvas.ascii), heat(ratio)))
-        lines.append([*line, Run(numbers.strip() if bar < 4 else numbers)])
+        if size >= 4:
+            line += bar(ratio, size, ascii=canvas.ascii)
+        lines.append([*line, Run(numbers.strip() if size < 4 else numbers)])
     elif states:
         lines.append([Run("swap ", Tone.MUTED), Run("none", Tone.MUTED)])
     if catalogue.paging:
@@ -128,10 +128,10 @@ def _activity_lines(metrics: HostMetrics, canvas: Canvas) -> list[Line]:
     counts = {status: metrics.value(slot) for status, slot in catalogue.processes.items()}
     known = {status: int(count) for status, count in counts.items() if count is not None}
     if known:
-        line: Line = [Run(f"{sum(known.values()):,}"), Run(" processes", Tone.MUTED)]
+        line: Line = []
         for status, tone in (("running", Tone.TEXT), ("blocked", Tone.WARNING), ("zombie", Tone.WARNING)):
-            if known.get(status):
-                line += [Run(f" {known[status]:,}", tone), Run(f" {status}", Tone.MUTED)]
+            if status in known and (known[status] or status == "running"):
+                line += [Run(f"{'  ' if line else ''}{known[status]:,}", tone), Run(f" {status}", Tone.MUTED)]
         lines.append(fit(line, canvas.width, ascii=canvas.ascii))
     for label, slot in (("switches", catalogue.context_switches), ("interrupts", catalogue.interrupts)):
         if slot is not None:
@@ -156,9 +156,9 @@ def pressure_panel(metrics: HostMetrics, canvas: Canvas) -> PanelText:
         full = metrics.value(pressure.get((name, "full")))
         numbers = right(percent(ratio, 1), 6)
         tail = f" full {right(percent(full, 1), 6)}" if canvas.width >= 34 and (name, "full") in pressure else ""
-        bar = canvas.width - 7 - len(numbers) - (19 if canvas.width >= 34 else 0) + (7 if canvas.width >= 34 else 0)
+        size = canvas.width - 7 - len(numbers) - len(tail)
         line: Line = [Run(left(name, 7), Tone.MUTED)]
-        if bar >= 3:
-            line.append(Run(meter(ratio, bar, ascii=canvas.ascii), heat(ratio)))
+        if size >= 3:
+            line += bar(ratio, size, ascii=canvas.ascii)
         lines.append([*line, Run(numbers, heat(ratio)), Run(tail, Tone.MUTED)])
     return PanelText(title("Pressure", percent(worst), heat(worst)), lines[: canvas.height], [Run("10 s", Tone.MUTED)])

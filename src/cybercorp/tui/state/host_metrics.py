@@ -27,7 +27,7 @@ RATE_HISTORY = (
     "system.disk.io",
     "system.disk.io_time",
     "system.network.io",
-    "system.paging.operations",
+    'system.paging.operations{type="major"}',
     "system.cpu.context_switches",
     "system.cpu.interrupts",
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from cybercorp.tui.state.lines import Line, Run, Tone
+from cybercorp.tui.state.charts import is_known, meter
+from cybercorp.tui.state.lines import Line, Run, Tone, heat
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,16 @@ class Canvas(NamedTuple):
 def title(name: str, key: str = "", tone: Tone = Tone.VALUE) -> Line:
     """A title with its key number."""
     return [Run(name, Tone.TITLE), *([Run(" "), Run(key, tone)] if key else [])]
+
+
+def bar(ratio: float | None, width: int, *, ascii: bool = False) -> Line:
+    """A meter in the heat of its ratio on a faint track."""
+    filled = meter(ratio, width, ascii=ascii)
+    if not is_known(ratio):
+        return [Run(filled, Tone.BORDER)]
+    filled = filled.rstrip(" ")
+    track = ("." if ascii else "░") * (width - len(filled))
+    return [Run(filled, heat(ratio)), Run(track, Tone.BORDER)] if filled else [Run(track, Tone.BORDER)]
 
 
 def message(name: str, text: str, canvas: Canvas) -> PanelText:

@@ -6,6 +6,7 @@ somebody looks at are turned into text.
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Sequence
 from enum import StrEnum
@@ -58,6 +59,7 @@ class ProcessModel:
         self.tree_rows: list[TreeRow] = []
         self.selected: ProcessKey | None = None
         self._selected_index = 0
+        self._live = False
         self._collapsed: set[ProcessKey] = set()
         self._safe: dict[tuple[str, str], str] = {}
         self._activity: dict[ProcessKey, deque[tuple[int, float]]] = {}
@@ -69,6 +71,7 @@ class ProcessModel:
         """Take over a table; a live one also becomes part of each process's CPU history."""
         self.table = table
         self.known = True
+        self._live = live
         if len(self._safe) > 8 * len(table.pid) + 2000:
             self._safe.clear()
         if live:
@@ -296,7 +299,8 @@ class ProcessModel:
         field = "user" if self.sort is ProcessSort.USER else "command"
         names = [self.text(field, row) for row in range(len(self.table.pid))]
         if field == "command":
-            names = [name.partition(" ")[0].rpartition("/")[2] for name in names]
+            programs = [name.partition(" ")[0] for name in names]
+            names = [name if name.startswith("[") else name.rpartition("/")[2] for name in programs]
         return [name.casefold() for name in names]
 
     def _numbers(self) -> Sequence[float | None]:
@@ -334,17 +338,14 @@ class ProcessModel:
         return None
 
     def _place_selection(self) -> None:
-        if not self.rows:
-            self._selected_index = 0
-            return
-        if self.selected is None:
+        """Find the selected process among the shown rows. Only one that has ended gives its place to another."""
+        if not self.rows or self.selected is None:
             self._selected_index = 0
             return
         found = self.find(self.selected)
         if found is not None:
-            try:
+            with contextlib.suppress(ValueError):  # filtered out, or folded away: the mark waits where it was
                 self._selected_index = self.rows.index(found)
-            except ValueError:
-                found = None  # filtered out, or folded away
-        if found is None:
+        self._selected_index = min(self._selected_index, len(self.rows) - 1)
+        if found is None and self._live and not self.table.partial:
             self.select(self._selected_index)

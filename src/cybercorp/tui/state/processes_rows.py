@@ -177,8 +177,9 @@ def _cell(
             return right(columns.memory.text(float(rss)), width), Tone.TEXT if rss else Tone.MUTED
         case "spark":
             values = model.activity(row, width)
-            top = max([0.5, *(value for value in values if value is not None)])
-            return sparkline(values, width, high=top, ascii=ascii), Tone.ACCENT
+            top = max((value for value in values if value is not None), default=0.0)
+            drawn = sparkline(values, width, high=max(top, 0.5), ascii=ascii)
+            return drawn, heat(top) if top >= 0.0005 else Tone.BORDER
         case "threads":
             return right(str(table.threads[row]), width), Tone.MUTED
         case "read" | "write":
@@ -212,7 +213,7 @@ def _command(model: ProcessModel, row: int, tree: TreeRow | None, width: int, *,
     prefix = cut(prefix, max(width - 8, 0), ascii=ascii)
     room = width - width_of(prefix)
     program, blank, arguments = model.text("command", row).partition(" ")
-    base = program.rpartition("/")[2] or program
+    base = program if program.startswith("[") else program.rpartition("/")[2] or program
     line: Line = [Run(prefix, Tone.BORDER)] if prefix else []
     base = cut(base, room, ascii=ascii)
     line.append(Run(base, Tone.TEXT if not base.startswith("[") else Tone.MUTED))

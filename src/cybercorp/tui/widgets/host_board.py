@@ -1,0 +1,323 @@
+"""Everything the host screen shows between its header and the time bar: panels, processes, and what feeds them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import ClassVar, Protocol
+
+import msgspec
+from textual import on, work
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.message import Message
+
+from cybercorp.client.results import QueryResult
+from cybercorp.core.errors import CyberCorpError, NotFoundError
+from cybercorp.protocol.hosts import Host
+from cybercorp.protocol.live import MetricsCatalogueUpdate, MetricsUpdate, ProcessesUpdate
+from cybercorp.protocol.metrics import HostLatest, QueryAnswer
+from cybercorp.protocol.processes import HostProcesses, ProcessTable
+from cybercorp.security.display import safe_text
+from cybercorp.tui.state.host_layout import PANELS, PROCESSES
+from cybercorp.tui.state.host_metrics import GAUGE_HISTORY, RATE_HISTORY
+from cybercorp.tui.state.host_panels import Canvas, PanelText
+from cybercorp.tui.state.host_tracks import WINDOW_MS
+from cybercorp.tui.state.host_view import HostView, clock
+from cybercorp.tui.widgets.cpu_panel import CpuPanel
+from cybercorp.tui.widgets.host_grid import HostGrid
+from cybercorp.tui.widgets.panel import Panel
+from cybercorp.tui.widgets.process_details import ProcessDetails
+from cybercorp.tui.widgets.process_panel import LOADING, ProcessPanel
+from cybercorp.tui.widgets.process_table import ProcessTableView
+
+_SETTLE_S = 0.12  # a mouse that sweeps over the chart asks for the instant where it rests
+
+
+class HostsCalls(Protocol):
+    async def get(self, host: str) -> Host: ...
+
+    async def latest(self, host: str, at_ms: int | None = None) -> HostLatest: ...
+
+
+class MetricsCalls(Protocol):
+    async def query(
+        self, *metrics: str, hosts: str, since: int, until: int, step: int | None = None, points: int | None = None
+    ) -> QueryResult: ...
+
+
+class ProcessesCalls(Protocol):
+    async def list(self, host: str, at_ms: int | None = None) -> HostProcesses: ...
+
+
+class HostBoard(Container):
+    """One host's panels and processes. `take_…` bring live updates, `show_instant` chooses what is shown."""
+
+    DEFAULT_CSS = """
+    HostBoard { width: 1fr; height: 1fr; }
+    HostBoard.-stale HostGrid { opacity: 60%; }
+    """
+    ALLOW_SELECT: ClassVar[bool] = False
+
+    class Chosen(Message):
+        """An instant of a chart was chosen: the time bar shall go there."""
+
+        def __init__(self, at_ms: int) -> None:
+            super().__init__()
+            self.at_ms = at_ms
+
+    class Known(Message):
+        """Something about the host itself became known: the header has more to say."""
+
+    def __init__(
+        self, host: str, hosts: HostsCalls, metrics: MetricsCalls, processes: ProcessesCalls, *, id: str | None = None
+    ) -> None:
+        super().__init__(id=id)
+        self.view = HostView(host)
+        self._hosts = hosts
+        self._metrics = metrics
+        self._processes = processes
+        self._pointed: int | None = None
+        self._filled = False
+        self._cpu = CpuPanel(self.view, number=1, id="cpu")
+        self._panels: dict[str, Panel] = {"cpu": self._cpu}
+        for number, name in enumerate(PANELS[1:], start=2):
+            self._panels[name] = Panel(Drawer(self.view, name), number=number, id=name)
+        self.processes = ProcessPanel(self.view.processes, id=PROCESSES)
+        self.grid = HostGrid(*self._panels.values(), self.processes, wants=self.view.wants)
+
+    def compose(self) -> ComposeResult:
+        yield self.grid
+
+    def on_mount(self) -> None:
+        self.processes.table.focus()
+        self.learn()
+
+    # live
+
+    def take_catalogue(self, update: MetricsCatalogueUpdate) -> None:
+        """The series of the rows that follow."""
+        self.view.live.set_catalogue(update.catalogue, update.series)
+
+    def take_row(self, update: MetricsUpdate) -> None:
+        """A row of samples."""
+        if not self.view.live.add_row(update.catalogue, update.timestamp_ms, update.values):
+            return
+        self.view.trouble = ""
+        if not self._filled:
+            self._filled = True
+            self.fill_history(update.timestamp_ms)
+        if self.view.at_ms is None:
+            self.renew()
+
+    def take_processes(self, update: ProcessesUpdate) -> None:
+        """A live process table."""
+        self.view.add_processes(update.table)
+        if self.view.at_ms is None and self._pointed is None:
+            self.processes.show(update.table, live=True)
+            self._renew_details()
+
+    def interrupted(self) -> None:
+        """The connection was lost: what happened meanwhile is asked for when rows come again."""
+        self._filled = False
+
+    def fail(self, reason: str) -> None:
+        """There will be no numbers, for this reason."""
+        self.view.trouble = safe_text(reason, 300)
+        if not self.view.processes.known:
+            self.processes.empty(self.view.trouble)
+        self.renew()
+
+    # past
+
+    def show_instant(self, at_ms: int | None) -> None:
+        """Show this instant, or what is live now."""
+        self._pointed = None
+        if at_ms is None:
+            self.workers.cancel_group(self, "instant")
+            self.view.go_live()
+            self._cpu.point(None)
+            self._show_live_processes()
+            self.renew()
+        elif at_ms != self.view.at_ms:
+            self.view.at_ms = at_ms
+            self.load_instant(at_ms)
+
+    def renew(self) -> None:
+        """Draw what changed."""
+        self.grid.reconsider()
+        for panel in self._panels.values():
+            if panel.region:
+                panel.renew()
+
+    # what is asked of the server
+
+    @work(exclusive=True, group="learn")
+    async def learn(self) -> None:
+        """Who this host is."""
+        try:
+            self.view.host = await self._hosts.get(self.view.name)
+        except CyberCorpError as error:
+            if not self.view.live.known:
+                self.fail(str(error))
+            return
+        self.post_message(self.Known())
+
+    @work(exclusive=True, group="history")
+    async def fill_history(self, until_ms: int) -> None:
+        """Bring the minutes before the first live row, so that no chart begins empty."""
+        try:
+            answer = await self._history(until_ms)
+        except CyberCorpError:
+            return  # the charts fill by themselves; what is wrong is said by what follows
+        if answer is not None:
+            self.view.live.fill(answer)
+            self.renew()
+
+    @work(exclusive=True, group="instant")
+    async def load_instant(self, at_ms: int) -> None:
+        """Bring a past instant: values, five minutes before it, processes."""
+        latest, history, processes = await asyncio.gather(
+            self._latest(at_ms), self._past_history(at_ms), self._past_processes(at_ms)
+        )
+        if self.view.at_ms != at_ms:
+            return
+        self.view.trouble = next((one for one in (latest, history, processes) if isinstance(one, str)), "")
+        self.view.replay(
+            at_ms,
+            latest if isinstance(latest, HostLatest) else None,
+            history if isinstance(history, QueryAnswer) else None,
+        )
+        self._cpu.point(None)
+        self._show_past_processes(at_ms, processes)
+        self.renew()
+
+    @work(exclusive=True, group="pointed")
+    async def load_pointed(self, at_ms: int) -> None:
+        """Bring the processes of the instant that the mouse rests on."""
+        await asyncio.sleep(_SETTLE_S)
+        table = await self._past_processes(at_ms)
+        if self._pointed == at_ms:
+            self._show_past_processes(at_ms, table)
+
+    async def _history(self, until_ms: int) -> QueryAnswer | None:
+        result = await self._metrics.query(
+            *GAUGE_HISTORY,
+            *RATE_HISTORY,
+            hosts=self.view.selector(),
+            since=until_ms - WINDOW_MS,
+            until=until_ms + 1000,
+            step=1000,
+        )
+        answer = result.answer
+        host_id = self.view.host.id if self.view.host is not None else None
+        if host_id is None:
+            return answer if len({one.host_id for one in answer.series}) <= 1 else None
+        return _only(answer, host_id)
+
+    async def _latest(self, at_ms: int) -> HostLatest | str | None:
+        try:
+            return await self._hosts.latest(self.view.name, at_ms)
+        except NotFoundError:
+            return None
+        except CyberCorpError as error:
+            return str(error)
+
+    async def _past_history(self, at_ms: int) -> QueryAnswer | str | None:
+        try:
+            return await self._history(at_ms)
+        except NotFoundError:
+            return None
+        except CyberCorpError as error:
+            return str(error)
+
+    async def _past_processes(self, at_ms: int) -> ProcessTable | str | None:
+        try:
+            return (await self._processes.list(self.view.name, at_ms)).table
+        except NotFoundError:
+            return None
+        except CyberCorpError as error:
+            return str(error)
+
+    # processes of an instant
+
+    @on(CpuPanel.Pointed)
+    def _point(self, event: CpuPanel.Pointed) -> None:
+        event.stop()
+        self.point(event.at_ms)
+
+    def point(self, at_ms: int | None) -> None:
+        """Show who was busy at an instant of the chart, without leaving the instant that the screen shows."""
+        self._pointed = at_ms
+        self.workers.cancel_group(self, "pointed")
+        if at_ms is None:
+            if self.view.at_ms is None:
+                self._show_live_processes()
+            else:
+                self.load_pointed_back()
+            return
+        table = self.view.moments.at(at_ms)
+        if table is not None:
+            self.processes.show(table, live=False, when=clock(at_ms))
+        else:
+            self.load_pointed(at_ms)
+
+    @work(exclusive=True, group="pointed")
+    async def load_pointed_back(self) -> None:
+        """The mouse left the chart of a past instant: show that instant's processes again."""
+        at_ms = self.view.at_ms
+        if at_ms is None:
+            return
+        table = await self._past_processes(at_ms)
+        if self.view.at_ms == at_ms and self._pointed is None:
+            self._show_past_processes(at_ms, table)
+
+    @on(CpuPanel.Chosen)
+    def _choose(self, event: CpuPanel.Chosen) -> None:
+        event.stop()
+        self.post_message(self.Chosen(event.at_ms))
+
+    @on(Panel.TitleClicked)
+    def _title_clicked(self, event: Panel.TitleClicked) -> None:
+        event.stop()
+        self.grid.enlarge(event.panel.id)
+
+    @on(ProcessTableView.Opened)
+    def _open_details(self, event: ProcessTableView.Opened) -> None:
+        event.stop()
+        key = self.view.processes.selected
+        if key is not None:
+            self.app.push_screen(ProcessDetails(self.view.processes, key, cores=self.view.cores))
+
+    def _show_live_processes(self) -> None:
+        if self.view.table is not None:
+            self.processes.show(self.view.table, live=True)
+        else:
+            self.processes.empty(self.view.trouble or LOADING)
+
+    def _show_past_processes(self, at_ms: int, table: ProcessTable | str | None) -> None:
+        if isinstance(table, ProcessTable):
+            self.processes.show(table, live=False, when=clock(table.timestamp_ms))
+        else:
+            why = safe_text(table, 300) if isinstance(table, str) else f"No processes are recorded at {clock(at_ms)}."
+            self.processes.empty(why, when=clock(at_ms))
+
+    def _renew_details(self) -> None:
+        screen = self.app.screen
+        if isinstance(screen, ProcessDetails) and screen.model is self.view.processes:
+            screen.renew()
+
+
+class Drawer:
+    """Draws one panel of a view."""
+
+    def __init__(self, view: HostView, name: str) -> None:
+        self._view = view
+        self._name = name
+
+    def __call__(self, canvas: Canvas) -> PanelText:
+        return self._view.panel(self._name, canvas)
+
+
+def _only(answer: QueryAnswer, host_id: str) -> QueryAnswer:
+    """The series of one host: a selector may match others whose names look alike."""
+    return msgspec.structs.replace(answer, series=[one for one in answer.series if one.host_id == host_id])
