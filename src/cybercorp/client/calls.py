@@ -77,12 +77,12 @@ def segment(name: str) -> str:
 
 
 def read_answer(status: int, headers: Mapping[str, str], body: bytes, answer: type[AnswerT], *, url: str) -> AnswerT:
-    """The typed value of an answer.
+    """The typed value of an answer. `headers` answers to lower-case names.
 
     Raises the service's own error for a problem, VersionMismatchError where the server speaks another protocol or is
     none of ours, MalformedMessageError where the body is not what was promised.
     """
-    _check_protocol(headers.get(PROTOCOL_HEADER), url)
+    _check_protocol(headers.get(PROTOCOL_HEADER.lower()), url)
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if status >= 400:
         raise _error(status, body, media_type)
