@@ -66,13 +66,10 @@ class BackgroundMonitor:
         self._first = True
 
     def read(self, values: array[float], start: int, now: float) -> bool:
-        if self._reading is None and (self._first or now >= self._due):
-            self._due = now + self._interval_s * 0.95
-            self._reading = _Reading(self._monitor, now)
-            if self._first:
-                # Most machines answer at once: waiting here spares them a second catalogue right after the start.
-                self._reading.done.wait(FIRST_WAIT_S)
-                self._first = False
+        if self._first:
+            # Most machines answer at once: waiting here spares them a second catalogue right after the start.
+            self._first = False
+            self._start(now).done.wait(FIRST_WAIT_S)
         reading = self._reading
         if reading is not None and reading.done.is_set():
             self._reading = None
@@ -84,12 +81,19 @@ class BackgroundMonitor:
         elif reading is not None and now - reading.started > self._hung_after_s:
             self.duration_s = now - reading.started
             raise TimeoutError(f"it has not answered for {self.duration_s:.0f} s")
+        if self._reading is None and now >= self._due:
+            self._start(now)
         if self._error is not None and not isinstance(self._error, PartlyReadError):
             raise self._error
         values[start : start + len(self.series)] = self._values
         if self._error is not None:
             raise self._error
         return True
+
+    def _start(self, now: float) -> _Reading:
+        self._due = now + self._interval_s * 0.95
+        self._reading = _Reading(self._monitor, now)
+        return self._reading
 
     def close(self) -> None:
         # A thread that reads right now would lose its files: it ends by itself, and with the process.
