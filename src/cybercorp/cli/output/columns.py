@@ -19,7 +19,8 @@ class Column(msgspec.Struct, Generic[RowT], frozen=True, kw_only=True):
 
     `key` and `value` are for programs: raw numbers, ISO 8601 times. `unit` (UCUM) or `text` says how a person reads
     the value. A narrow terminal drops the columns of the highest `rank` first and cuts the `flexible` ones. `style`
-    names a terminal style for a row. A `detail` stands in json, ndjson, yaml and csv only.
+    names a terminal style for a row. A `detail` stands in json, ndjson, yaml and csv only. `width` is what a column
+    takes where rows come one by one.
     """
 
     key: str
@@ -32,6 +33,7 @@ class Column(msgspec.Struct, Generic[RowT], frozen=True, kw_only=True):
     rank: int = 0
     flexible: bool = False
     detail: bool = False
+    width: int = 0
 
     @property
     def heading(self) -> str:

@@ -35,11 +35,11 @@ class Cell(NamedTuple):
     style: str = ""
 
 
-def make_console(*, color: bool) -> Console:
+def make_console(*, color: bool, width: int | None = None) -> Console:
     """Rich on stdout, with nothing that could read data as markup."""
     return Console(
         file=sys.stdout,
-        width=terminal_size()[0],
+        width=width or terminal_size()[0],
         no_color=not color,
         highlight=False,
         markup=False,

@@ -1,0 +1,45 @@
+"""Server, agent and dashboard in this process. Each is imported when it is started: they are what takes time."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from cybercorp.cli.launch.lifeline import hold_lifeline
+from cybercorp.core.errors import InvalidInputError
+from cybercorp.core.settings import load_settings
+
+if TYPE_CHECKING:
+    from cybercorp.client.asynchronous import AsyncClient
+
+
+def run_server(overrides: Mapping[str, Any]) -> None:
+    """Run the server until it is told to stop."""
+    hold_lifeline()
+    from cybercorp.server.main import run_server as run
+    from cybercorp.server.settings import ServerSettings
+
+    run(load_settings(ServerSettings, program="server", overrides=overrides))
+
+
+def run_agent(overrides: Mapping[str, Any]) -> None:
+    """Run the agent until it is told to stop."""
+    hold_lifeline()
+    from cybercorp.agent.main import run_agent as run
+    from cybercorp.agent.settings import AgentSettings
+
+    run(load_settings(AgentSettings, program="agent", overrides=overrides))
+
+
+def run_dashboard(client_factory: Callable[[], AsyncClient], *, notices: Callable[[], list[str]] | None = None) -> int:
+    """Open the dashboard until it is quit."""
+    from cybercorp.tui.app import run_dashboard as run
+
+    return run(client_factory, notices=notices)
+
+
+def check_terminal(alternative: str) -> None:
+    """Raises InvalidInputError where there is no terminal for a dashboard."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise InvalidInputError("The dashboard needs a terminal, and this is none.", hint=alternative)
