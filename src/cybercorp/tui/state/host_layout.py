@@ -60,7 +60,7 @@ def plan(
         return Plan({enlarged: Box(0, 0, width, upper), PROCESSES: Box(0, upper, width, height - upper)}, 0, 1)
     rows = _rows(width, present)
     heights = [_height(row, wants, height) for row in rows]
-    lower = max(_MIN_PROCESSES, min(height * 2 // 5, 16))
+    lower = max(_MIN_PROCESSES, height // 2 if height < 30 else min(height * 2 // 5, 16))
     pages = _pages(heights, max(height - lower, min(heights, default=0)))
     count = len(pages) + 1
     page %= count

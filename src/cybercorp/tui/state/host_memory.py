@@ -7,7 +7,7 @@ from cybercorp.tui.state.charts import meter, sparkline
 from cybercorp.tui.state.host_cpu import area_lines
 from cybercorp.tui.state.host_metrics import HostMetrics
 from cybercorp.tui.state.host_panels import Canvas, PanelText, bar, message, title
-from cybercorp.tui.state.lines import Line, Run, Tone, fit, heat, left, right, spread
+from cybercorp.tui.state.lines import Line, Run, Tone, fit, heat, left, line_width, right, spread
 from cybercorp.tui.state.scales import byte_scale, count_scale, percent
 
 _CACHE_STATES = ("cached", "buffered", "slab_reclaimable")
@@ -107,19 +107,21 @@ def load_panel(metrics: HostMetrics, canvas: Canvas) -> PanelText:
     one = values["1m"]
     line: Line = []
     for name, value in values.items():
-        tone = heat(None if value is None else value / cores / 1.5)
-        line += [
-            Run(("  " if line else "") + f"{name} ", Tone.MUTED),
-            Run(UNKNOWN if value is None else f"{value:.2f}", tone),
-        ]
+        text = UNKNOWN if value is None else f"{value:.2f}"
+        line += [Run(("  " if line else "") + f"{name} ", Tone.MUTED), Run(text, heat(_per_core(value, cores)))]
     lines = [fit(line, canvas.width, ascii=canvas.ascii)]
     spark = metrics.spark([catalogue.load.get("1m")], canvas.width)
     top = max([float(cores), *(value for value in spark if value is not None)])
-    lines.append([Run(sparkline(spark, canvas.width, high=top, ascii=canvas.ascii), Tone.ACCENT)])
+    lines.append([Run(sparkline(spark, canvas.width, high=top, ascii=canvas.ascii), heat(_per_core(one, cores)))])
     lines += _activity_lines(metrics, canvas)
     key = UNKNOWN if one is None else f"{one:.2f}"
     note = [Run(f"{cores} core{'s' if cores > 1 else ''}", Tone.MUTED)]
-    return PanelText(title("Load", key, heat(None if one is None else one / cores / 1.5)), lines[: canvas.height], note)
+    return PanelText(title("Load", key, heat(_per_core(one, cores))), lines[: canvas.height], note)
+
+
+def _per_core(load: float | None, cores: int) -> float | None:
+    """Half again as much waiting work as there are cores is as hot as it gets."""
+    return None if load is None else load / cores / 1.5
 
 
 def _activity_lines(metrics: HostMetrics, canvas: Canvas) -> list[Line]:
@@ -133,10 +135,14 @@ def _activity_lines(metrics: HostMetrics, canvas: Canvas) -> list[Line]:
             if status in known and (known[status] or status == "running"):
                 line += [Run(f"{'  ' if line else ''}{known[status]:,}", tone), Run(f" {status}", Tone.MUTED)]
         lines.append(fit(line, canvas.width, ascii=canvas.ascii))
+    rates: Line = []
     for label, slot in (("switches", catalogue.context_switches), ("interrupts", catalogue.interrupts)):
         if slot is not None:
             rate = metrics.rate(slot)
-            lines.append([Run(f"{label} ", Tone.MUTED), Run(f"{count_scale(rate).full(rate).replace(' ', '')}/s")])
+            text = f"{count_scale(rate).full(rate).replace(' ', '')}/s"
+            rates += [Run(("  " if rates else "") + text), Run(f" {label}", Tone.MUTED)]
+    if rates:
+        lines.append(fit(rates if line_width(rates) <= canvas.width else rates[:2], canvas.width, ascii=canvas.ascii))
     return lines
 
 
@@ -158,7 +164,9 @@ def pressure_panel(metrics: HostMetrics, canvas: Canvas) -> PanelText:
         tail = f" full {right(percent(full, 1), 6)}" if canvas.width >= 34 and (name, "full") in pressure else ""
         size = canvas.width - 7 - len(numbers) - len(tail)
         line: Line = [Run(left(name, 7), Tone.MUTED)]
-        if size >= 3:
+        if size > 24:
+            line += [*bar(ratio, 24, ascii=canvas.ascii), Run(" " * (size - 24))]
+        elif size >= 3:
             line += bar(ratio, size, ascii=canvas.ascii)
         lines.append([*line, Run(numbers, heat(ratio)), Run(tail, Tone.MUTED)])
     return PanelText(title("Pressure", percent(worst), heat(worst)), lines[: canvas.height], [Run("10 s", Tone.MUTED)])
