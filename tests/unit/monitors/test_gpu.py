@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from cybercorp.monitors.gpu import GpuMonitor
+from cybercorp.monitors.gpu import GpuMonitor, import_nvml
 from cybercorp.monitors.monitor import PartlyReadError
 
 Take = Callable[..., dict[str, float]]
@@ -154,3 +154,22 @@ def test_gpus_that_come_and_go(tmp_path: Path, take: Take) -> None:
     (tmp_path / "driver").unlink()
     assert take(monitor) == {}
     assert not monitor.present
+
+
+def test_nvidias_own_library_has_what_is_asked_of_it() -> None:
+    """Every name that the monitor uses exists in pynvml, so that the stand-in does not stand in for a dream."""
+    nvml = import_nvml()
+    names = [name for name in vars(Nvml) if name.startswith(("nvml", "NVML_"))]
+    assert [name for name in names if not hasattr(nvml, name)] == []
+    assert issubclass(nvml.NVMLError, Exception)
+    assert {name: getattr(nvml, name) for name in names if name.startswith("NVML_")} == {
+        name: getattr(Nvml, name) for name in names if name.startswith("NVML_")
+    }
+
+
+def test_the_real_library_on_a_machine_without_a_gpu(tmp_path: Path, take: Take) -> None:
+    """A trace of a driver without the library is absent, not failing; where there is a GPU, it has series."""
+    (tmp_path / "driver").touch()
+    monitor = GpuMonitor(16, driver_paths=(str(tmp_path / "driver"),))
+    assert bool(take(monitor)) is monitor.present
+    monitor.close()
