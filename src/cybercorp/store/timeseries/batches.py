@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-_HEADER = struct.Struct("<4sIII")  # magic, CRC-32 of what follows the CRC, rows, bytes of the stream names
+_HEADER = struct.Struct("<4sIIIQ")  # magic, CRC-32 of what follows it, rows, bytes of the stream names, entry number
 _MAGIC = b"CCL1"
 _NUMBERS = 6
 
@@ -34,23 +34,23 @@ class LogRow(NamedTuple):
     body: bytes
 
 
-def pack_batch(rows: Sequence[LogRow]) -> bytes:
-    """The bytes of a log entry."""
+def pack_batch(number: int, rows: Sequence[LogRow]) -> bytes:
+    """The bytes of log entry `number`."""
     names: dict[tuple[int, str], int] = {}
     places = [names.setdefault((row.host, row.stream), len(names)) for row in rows]
     _, _, seqs, times, received, catalogues, bodies = zip(*rows, strict=True)
     numbers = np.array([places, seqs, times, received, catalogues, [len(body) for body in bodies]], dtype="<i8")
     streams = msgspec.msgpack.encode(list(names))
-    payload = b"".join((struct.pack("<II", len(rows), len(streams)), streams, numbers.tobytes(), *bodies))
+    payload = b"".join((struct.pack("<IIQ", len(rows), len(streams), number), streams, numbers.tobytes(), *bodies))
     return b"".join((_MAGIC, struct.pack("<I", zlib.crc32(payload)), payload))
 
 
-def unpack_batch(data: bytes) -> list[LogRow]:
-    """The rows of a log entry. Raises DamagedBatchError."""
+def unpack_batch(number: int, data: bytes) -> list[LogRow]:
+    """The rows of log entry `number`. Raises DamagedBatchError."""
     if len(data) < _HEADER.size:
         raise DamagedBatchError("it is cut short")
-    magic, crc, rows, names_bytes = _HEADER.unpack_from(data)
-    if magic != _MAGIC or zlib.crc32(memoryview(data)[8:]) != crc:
+    magic, crc, rows, names_bytes, own_number = _HEADER.unpack_from(data)
+    if magic != _MAGIC or own_number != number or zlib.crc32(memoryview(data)[8:]) != crc:
         raise DamagedBatchError("it does not match its checksum")
     start = _HEADER.size + names_bytes
     names = msgspec.msgpack.decode(data[_HEADER.size : start], type=list[tuple[int, str]])

@@ -27,7 +27,7 @@ def _check_chunk(session: Session, state: State, bodies: ChunkBodies, entry: Chu
     try:
         with bodies.open(entry.id) as read:
             whole = read(0, entry.size_bytes)
-        ChunkReader(read_from(whole), slices).check()
+        ChunkReader(read_from(whole), entry.owner, slices).check()
     except ChunkGoneError:
         return  # merged or dropped meanwhile
     except DamagedChunkError as error:

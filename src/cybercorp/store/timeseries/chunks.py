@@ -1,6 +1,6 @@
 """The format of a chunk: rows of one host and one catalogue, column by column, in order of arrival. Pure functions.
 
-    header     magic, kind, rows, number of slices, CRC-32 of header and directory
+    header     magic, kind, host, catalogue, rows, number of slices, CRC-32 of header and directory
     directory  for each slice: where it ends, its CRC-32 (seeded with its number, so that a swapped one is noticed)
     slices     0 is the timestamps; then one for each series, or the lengths and the packed bodies of process tables
 
@@ -20,10 +20,10 @@ from pcodec import ChunkConfig, DeltaSpec, standalone
 from cybercorp.store.timeseries.rows import Floats, Integers
 
 SAMPLES, PROCESSES = 1, 2
-PREFIX_BYTES = 20
+PREFIX_BYTES = 36
 
 _MAGIC = b"CCK1"
-_HEADER = struct.Struct("<4sBxxxIII")
+_HEADER = struct.Struct("<4sBxxxqqIII")
 _CONSTANT, _RAW, _PCO = b"\x00", b"\x01", b"\x02"
 _SMALL_ROWS = 256
 # One look at 60 values: choosing the best of all modes costs twice the time of writing them.
@@ -31,14 +31,17 @@ _SMALL_COUNTER = ChunkConfig(compression_level=4, delta_spec=DeltaSpec.try_conse
 _SMALL_GAUGE = ChunkConfig(compression_level=4, delta_spec=DeltaSpec.no_op())
 _LONG = ChunkConfig(compression_level=8)
 
+_CRC_AT = PREFIX_BYTES - 4
+
 Read = Callable[[int, int], bytes]
+Owner = tuple[int, int]  # host and catalogue
 
 
 class DamagedChunkError(Exception):
     """The bytes are not what was written; nothing of the slice may be used."""
 
 
-def encode_samples(timestamps: Integers, values: Floats, counters: Sequence[bool]) -> bytes:
+def encode_samples(owner: Owner, timestamps: Integers, values: Floats, counters: Sequence[bool]) -> bytes:
     """A chunk of `values` [rows, series] at `timestamps` [rows]; `counters` [series] only guides the compression."""
     rows = len(timestamps)
     bits = values.view(np.uint64)
@@ -54,14 +57,14 @@ def encode_samples(timestamps: Integers, values: Floats, counters: Sequence[bool
         small = _SMALL_COUNTER if counters[number] else _SMALL_GAUGE
         packed = standalone.simple_compress(column, small if rows <= _SMALL_ROWS else _LONG)
         slices.append(_PCO + packed if len(packed) < raw_bytes else _RAW + column.tobytes())
-    return _pack(SAMPLES, rows, slices)
+    return _pack(SAMPLES, owner, rows, slices)
 
 
-def encode_processes(timestamps: Integers, bodies: Sequence[bytes]) -> bytes:
+def encode_processes(owner: Owner, timestamps: Integers, bodies: Sequence[bytes]) -> bytes:
     """A chunk of process tables, each as it came (MessagePack), compressed together."""
     lengths = np.array([len(body) for body in bodies], dtype=np.int64)
     packed = zlib.compress(b"".join(bodies), 6)
-    return _pack(PROCESSES, len(timestamps), [_encode_integers(timestamps), _encode_integers(lengths), packed])
+    return _pack(PROCESSES, owner, len(timestamps), [_encode_integers(timestamps), _encode_integers(lengths), packed])
 
 
 def read_from(data: bytes) -> Read:
@@ -72,16 +75,18 @@ def read_from(data: bytes) -> Read:
 class ChunkReader:
     """Reads slices of one chunk through `read(offset, length)`. Every method raises DamagedChunkError."""
 
-    def __init__(self, read: Read, slices: int) -> None:
-        """`slices` is what the index says: 1 + the series of the catalogue, or 3 for process tables."""
+    def __init__(self, read: Read, owner: Owner, slices: int) -> None:
+        """What the index says: whose it is, and 1 + the series of the catalogue, or 3 for process tables."""
         self._read = read
         self._start = PREFIX_BYTES + 8 * slices
         prefix = read(0, self._start)
         if len(prefix) != self._start:
             raise DamagedChunkError("it is cut short")
-        magic, self.kind, self.rows, count, crc = _HEADER.unpack_from(prefix)
-        if magic != _MAGIC or count != slices or crc != _crc(prefix[:16], prefix[PREFIX_BYTES:]):
+        magic, self.kind, host, catalogue, self.rows, count, crc = _HEADER.unpack_from(prefix)
+        if magic != _MAGIC or count != slices or crc != _crc(prefix[:_CRC_AT], prefix[PREFIX_BYTES:]):
             raise DamagedChunkError("its header does not match its checksum")
+        if (host, catalogue) != owner:
+            raise DamagedChunkError(f"it belongs to host {host} and catalogue {catalogue}")
         self._directory = np.frombuffer(prefix, dtype="<u4", offset=PREFIX_BYTES).reshape(slices, 2)
 
     def timestamps(self) -> Integers:
@@ -131,12 +136,12 @@ def _encode_integers(values: Integers) -> bytes:
     return _PCO + packed
 
 
-def _pack(kind: int, rows: int, slices: Sequence[bytes]) -> bytes:
+def _pack(kind: int, owner: Owner, rows: int, slices: Sequence[bytes]) -> bytes:
     directory = np.empty((len(slices), 2), dtype="<u4")
     directory[:, 0] = np.cumsum([len(one) for one in slices])
     directory[:, 1] = [zlib.crc32(one, number) for number, one in enumerate(slices)]
     packed = directory.tobytes()
-    head = _HEADER.pack(_MAGIC, kind, rows, len(slices), 0)[:16]
+    head = _HEADER.pack(_MAGIC, kind, *owner, rows, len(slices), 0)[:_CRC_AT]
     return b"".join((head, struct.pack("<I", _crc(head, packed)), packed, *slices))
 
 

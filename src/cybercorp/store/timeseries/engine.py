@@ -22,6 +22,7 @@ from cybercorp.protocol.metrics import Aggregation, Catalogue
 from cybercorp.protocol.processes import ProcessTable
 from cybercorp.store.timeseries.batches import LogRow, pack_batch
 from cybercorp.store.timeseries.checking import check_store
+from cybercorp.store.timeseries.instants import Instants
 from cybercorp.store.timeseries.queries import Queries
 from cybercorp.store.timeseries.retention import Retention
 from cybercorp.store.timeseries.rows import (
@@ -71,6 +72,7 @@ class TimeSeries:
         self._clock = clock
         self._session = Session(storage)
         self._queries = Queries(self._session)
+        self._instants = Instants(self._session)
         self._sealer = Sealer(self._session, clock, settings.block_s)
         self._retention = Retention(self._session, clock, settings)
         self._background = threading.RLock()
@@ -113,11 +115,11 @@ class TimeSeries:
 
     def latest(self, host: int) -> LatestRow | None:
         """The row of samples that arrived last, also after a restart."""
-        return self._queries.latest(host)
+        return self._instants.latest(host)
 
     def catalogue_at(self, host: int, at_ms: int | None = None) -> Catalogue | None:
         """The catalogue of the newest row at or before `at_ms`; of the last row where no time is given."""
-        return self._queries.catalogue_at(host, at_ms)
+        return self._instants.catalogue_at(host, at_ms)
 
     def query(
         self,
@@ -136,11 +138,11 @@ class TimeSeries:
 
     def row_at(self, host: int, at_ms: int, within_ms: int) -> LatestRow | None:
         """The newest row of samples at or before `at_ms`, at most `within_ms` older."""
-        return self._queries.row_at(host, at_ms, within_ms)
+        return self._instants.row_at(host, at_ms, within_ms)
 
     def processes_at(self, host: int, at_ms: int, within_ms: int) -> ProcessTable | None:
         """The newest recorded process table at or before `at_ms`, at most `within_ms` older."""
-        return self._queries.processes_at(host, at_ms, within_ms)
+        return self._instants.processes_at(host, at_ms, within_ms)
 
     def bounds(self, host: int | None = None) -> tuple[int, int] | None:
         """The oldest and the newest timestamp of samples and process tables, of one host or of all."""
@@ -170,7 +172,7 @@ class TimeSeries:
                 known = state.hosts.get(host)
                 if known is None:
                     return
-                chunks = [entry.id for index in (known.samples, known.processes) for entry in index]
+                chunks = [entry for index in (known.samples, known.processes) for entry in index]
                 mark = HostMark(host, 0, state.next_log - 1)
             self._session.storage.drop_host(mark, chunks)
             with state.lock:
@@ -254,7 +256,7 @@ class TimeSeries:
             fresh = [state.catalogues.row(one) for one in numbers if not state.catalogues.is_stored(one)]
             number = state.next_log
         started = self._clock.monotonic()
-        self._session.storage.append(number, rows[-1].received_ms, pack_batch(rows), fresh)
+        self._session.storage.append(number, rows[-1].received_ms, pack_batch(number, rows), fresh)
         now = self._clock.monotonic()
         self._commits += 1
         self._commit_ms.append((now - started) * 1000)
@@ -305,9 +307,9 @@ def _apply(state: State, number: int, rows: list[LogRow], fresh: list[CatalogueR
 def _split(rows: list[LogRow]) -> list[list[LogRow]]:
     """Batches of at most MAX_BATCH_BYTES."""
     batches: list[list[LogRow]] = []
-    size = MAX_BATCH_BYTES
+    size = 0
     for row in rows:
-        if size + len(row.body) > MAX_BATCH_BYTES:
+        if not batches or size + len(row.body) > MAX_BATCH_BYTES:
             batches.append([])
             size = 0
         batches[-1].append(row)

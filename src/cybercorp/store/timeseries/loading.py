@@ -14,6 +14,7 @@ def load_state(storage: ChunkStorage) -> State:
     """Everything that was acknowledged: chunk index, and the rows that were in the log only."""
     loaded = storage.load()
     state = State()
+    state.notes = loaded.damage
     state.catalogues.load(loaded.catalogues)
     state.acked = {(host, stream): acked for host, stream, acked in loaded.streams}
     state.next_log = loaded.next_log
@@ -22,11 +23,13 @@ def load_state(storage: ChunkStorage) -> State:
         state.next_chunk = max(state.next_chunk, entry.id + 1)
         if entry.host < 0:  # its host was removed
             state.doomed.append(entry.id)
+        elif entry.catalogue and entry.catalogue not in state.catalogues.widths:
+            state.notes.append(f"Chunk {entry.id} of host {entry.host} cannot be read: its catalogue is damaged.")
         else:
             state.host(entry.host).index(entry.kind).add(entry)
     for number, received_ms, data in storage.log():
         try:
-            rows = unpack_batch(data)
+            rows = unpack_batch(number, data)
         except DamagedBatchError as error:
             state.notes.append(
                 f"Log entry {number}, received at {received_ms} ms, is damaged ({error}); its rows are lost."
@@ -45,7 +48,9 @@ def _recover(state: State, batch: int, rows: list[LogRow]) -> None:
         key = (row.host, row.stream)
         state.acked[key] = max(state.acked.get(key, 0), row.seq)
         state.unsaved_acks.add(key)
-        if batch > host.sealed and row.catalogue >= 0:
+        if row.catalogue > 0 and row.catalogue not in state.catalogues.widths:
+            state.notes.append(f"A row of host {row.host} at {row.timestamp_ms} ms is lost: its catalogue is damaged.")
+        elif batch > host.sealed and row.catalogue >= 0:
             heads.setdefault(row.host, []).append(
                 HeadRow(batch, row.timestamp_ms, row.received_ms, row.catalogue, row.body)
             )

@@ -9,17 +9,22 @@ from cybercorp.store.files import corrupt, newer
 
 APPLICATION_ID = 0x43794331  # "CyC1"
 
-# Item i turns schema i into i + 1. Chunk bodies live apart from their index, so that the index is read without them.
+# Item i turns schema i into i + 1. Chunk bodies live apart from their index, so that the index is read without
+# them. SQLite has no checksums in its pages: what decides where a value belongs carries its own.
 UPGRADES: tuple[str, ...] = (
     """
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE catalogues (
-        number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, width INTEGER NOT NULL, packed BLOB NOT NULL
+        number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, width INTEGER NOT NULL, packed BLOB NOT NULL,
+        checksum INTEGER NOT NULL
     );
     CREATE TABLE streams (
-        host INTEGER NOT NULL, stream TEXT NOT NULL, acked INTEGER NOT NULL, PRIMARY KEY (host, stream)
+        host INTEGER NOT NULL, stream TEXT NOT NULL, acked INTEGER NOT NULL, checksum INTEGER NOT NULL,
+        PRIMARY KEY (host, stream)
     ) WITHOUT ROWID;
-    CREATE TABLE marks (host INTEGER PRIMARY KEY, sealed INTEGER NOT NULL, dropped INTEGER NOT NULL);
+    CREATE TABLE marks (
+        host INTEGER PRIMARY KEY, sealed INTEGER NOT NULL, dropped INTEGER NOT NULL, checksum INTEGER NOT NULL
+    );
     CREATE TABLE log (
         number INTEGER PRIMARY KEY, received_ms INTEGER NOT NULL, size INTEGER NOT NULL, body BLOB NOT NULL
     );
@@ -27,7 +32,8 @@ UPGRADES: tuple[str, ...] = (
         id INTEGER PRIMARY KEY, host INTEGER NOT NULL, kind INTEGER NOT NULL, catalogue INTEGER NOT NULL,
         bucket INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
         start_ms INTEGER NOT NULL, end_ms INTEGER NOT NULL,
-        rows INTEGER NOT NULL, size_bytes INTEGER NOT NULL, received_ms INTEGER NOT NULL
+        rows INTEGER NOT NULL, size_bytes INTEGER NOT NULL, received_ms INTEGER NOT NULL,
+        checksum INTEGER NOT NULL
     );
     CREATE TABLE chunk_bodies (id INTEGER PRIMARY KEY, body BLOB NOT NULL);
     """,

@@ -128,9 +128,9 @@ class Sealer:
                 bodies = [row.body for row in part]
                 if kind == SAMPLES:
                     values = np.frombuffer(b"".join(bodies), dtype="<f8").reshape(len(part), -1)
-                    body = encode_samples(times, values, self._counters_of(state, catalogue))
+                    body = encode_samples((host.host, catalogue), times, values, self._counters_of(state, catalogue))
                 else:
-                    body = encode_processes(times, bodies)
+                    body = encode_processes((host.host, 0), times, bodies)
                 received = max(row.received_ms for row in part)
                 yield _entry(host.host, kind, catalogue, block, block, times, len(body), received), body
                 block += 1
@@ -192,7 +192,7 @@ class Sealer:
                 try:
                     with reader.open(entry.id) as read:
                         whole = read(0, entry.size_bytes)
-                    chunk = ChunkReader(read_from(whole), columns + 1)
+                    chunk = ChunkReader(read_from(whole), entry.owner, columns + 1)
                     times.append(chunk.timestamps())
                     if kind == SAMPLES:
                         matrix = np.empty((chunk.rows, columns))
@@ -205,8 +205,10 @@ class Sealer:
                     raise ChunkGoneError from error
         joined = np.concatenate(times)
         if kind == SAMPLES:
-            return encode_samples(joined, np.concatenate(matrices), self._counters_of(state, catalogue)), joined
-        return encode_processes(joined, bodies), joined
+            return encode_samples(
+                run[0].owner, joined, np.concatenate(matrices), self._counters_of(state, catalogue)
+            ), joined
+        return encode_processes(run[0].owner, joined, bodies), joined
 
     def _trim(self, state: State) -> int:
         """Delete the log entries that no unsealed row needs, in small steps; returns how many."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import queue
 import sqlite3
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from cybercorp.store.files import FileLock, check_database_file, storage_error
 from cybercorp.store.timeseries.chunks import DamagedChunkError, Read
@@ -56,12 +58,16 @@ class SqliteStorage:
             execute = self._writer.execute
             next_log = execute("SELECT value FROM meta WHERE key = 'next_log'").fetchone()
             newest = execute("SELECT coalesce(max(number), 0) + 1 FROM log").fetchone()[0]
+            damage: list[str] = []
+            marks = [HostMark._make(row) for row in self._sound("marks", damage)]
+            known = [newest, *(max(mark.sealed, mark.dropped) + 1 for mark in marks)]
             return Loaded(
-                catalogues=[CatalogueRow._make(row) for row in execute("SELECT * FROM catalogues")],
-                chunks=list(map(ChunkEntry._make, execute("SELECT * FROM chunks"))),
-                streams=execute("SELECT host, stream, acked FROM streams").fetchall(),
-                marks=[HostMark._make(row) for row in execute("SELECT host, sealed, dropped FROM marks")],
-                next_log=max(newest, int(next_log[0]) if next_log else 1),
+                catalogues=[CatalogueRow._make(row) for row in self._sound("catalogues", damage)],
+                chunks=[ChunkEntry._make(row) for row in self._sound("chunks", damage)],
+                streams=[(host, stream, acked) for host, stream, acked in self._sound("streams", damage)],
+                marks=marks,
+                next_log=max(known + [int(text) for text in next_log or () if str(text).isdigit()]),
+                damage=damage,
             )
 
     def log(self) -> Iterator[tuple[int, int, bytes]]:
@@ -71,13 +77,13 @@ class SqliteStorage:
     def append(self, number: int, received_ms: int, batch: bytes, catalogues: Sequence[CatalogueRow]) -> None:
         with self._transaction() as connection:
             if catalogues:
-                connection.executemany("INSERT INTO catalogues VALUES (?, ?, ?, ?)", catalogues)
+                connection.executemany("INSERT INTO catalogues VALUES (?, ?, ?, ?, ?)", _checked(catalogues))
             connection.execute("INSERT INTO log VALUES (?, ?, ?, ?)", (number, received_ms, len(batch), batch))
 
     def add_chunks(self, chunks: Sequence[tuple[ChunkEntry, bytes]], marks: Sequence[HostMark]) -> None:
         with self._transaction() as connection:
             self._insert_chunks(connection, chunks)
-            connection.executemany("INSERT OR REPLACE INTO marks VALUES (?, ?, ?)", marks)
+            connection.executemany("INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?)", _checked(marks))
 
     def replace_chunks(self, old: Sequence[int], entry: ChunkEntry, body: bytes) -> None:
         with self._transaction() as connection:
@@ -90,7 +96,7 @@ class SqliteStorage:
 
     def trim_log(self, up_to: int, next_log: int, streams: Sequence[tuple[int, str, int]]) -> None:
         with self._transaction() as connection:
-            connection.executemany("INSERT OR REPLACE INTO streams VALUES (?, ?, ?)", streams)
+            connection.executemany("INSERT OR REPLACE INTO streams VALUES (?, ?, ?, ?)", _checked(streams))
             connection.execute("DELETE FROM log WHERE number <= ?", (up_to,))
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('next_log', ?)", (str(next_log),))
 
@@ -106,11 +112,12 @@ class SqliteStorage:
             found.close()
             return numbers
 
-    def drop_host(self, mark: HostMark, chunks: Sequence[int]) -> None:
+    def drop_host(self, mark: HostMark, chunks: Sequence[ChunkEntry]) -> None:
         with self._transaction() as connection:
-            connection.executemany("UPDATE chunks SET host = -host WHERE id = ?", [(one,) for one in chunks])
+            self._delete(connection, "chunks", [entry.id for entry in chunks])
+            self._insert_entries(connection, [entry._replace(host=-entry.host) for entry in chunks])
             connection.execute("DELETE FROM streams WHERE host = ?", (mark.host,))
-            connection.execute("INSERT OR REPLACE INTO marks VALUES (?, ?, ?)", mark)
+            connection.executemany("INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?)", _checked([mark]))
 
     def delete_catalogues(self, numbers: Sequence[int]) -> None:
         with self._transaction() as connection:
@@ -219,18 +226,29 @@ class SqliteStorage:
         except sqlite3.Error as error:
             raise storage_error(self.path, error) from error
 
-    @staticmethod
-    def _insert_chunks(connection: sqlite3.Connection, chunks: Sequence[tuple[ChunkEntry, bytes]]) -> None:
-        connection.executemany(
-            "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [entry for entry, _ in chunks]
-        )
+    def _sound(self, table: str, damage: list[str]) -> Iterator[tuple[Any, ...]]:
+        """The rows of a table, without their checksums; those that do not match are left out and told."""
+        for *row, checksum in self._writer.execute(f"SELECT * FROM {table}"):  # noqa: S608 - names of ours
+            if _checksum(row) == checksum:
+                yield tuple(row)
+            else:
+                damage.append(f"A row of the table {table} is damaged and left out: {str(row[:8])[:200]}.")
+
+    def _insert_chunks(self, connection: sqlite3.Connection, chunks: Sequence[tuple[ChunkEntry, bytes]]) -> None:
+        self._insert_entries(connection, [entry for entry, _ in chunks])
         connection.executemany("INSERT INTO chunk_bodies VALUES (?, ?)", [(entry.id, body) for entry, body in chunks])
 
+    def _delete_chunks(self, connection: sqlite3.Connection, ids: Sequence[int]) -> None:
+        self._delete(connection, "chunks", ids)
+        self._delete(connection, "chunk_bodies", ids)
+
     @staticmethod
-    def _delete_chunks(connection: sqlite3.Connection, ids: Sequence[int]) -> None:
-        keys = [(one,) for one in ids]
-        connection.executemany("DELETE FROM chunks WHERE id = ?", keys)
-        connection.executemany("DELETE FROM chunk_bodies WHERE id = ?", keys)
+    def _insert_entries(connection: sqlite3.Connection, entries: Sequence[ChunkEntry]) -> None:
+        connection.executemany("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _checked(entries))
+
+    @staticmethod
+    def _delete(connection: sqlite3.Connection, table: str, ids: Sequence[int]) -> None:
+        connection.executemany(f"DELETE FROM {table} WHERE id = ?", [(one,) for one in ids])  # noqa: S608 - names of ours
 
 
 class SqliteBodies:
@@ -295,3 +313,11 @@ class _ReaderSlots:
             for _ in range(_MAX_READERS):
                 stack.enter_context(self.slot())
             yield
+
+
+def _checksum(row: Sequence[object]) -> int:
+    return zlib.crc32(repr(list(row)).encode())
+
+
+def _checked(rows: Iterable[Sequence[object]]) -> list[tuple[object, ...]]:
+    return [(*row, _checksum(row)) for row in rows]

@@ -196,7 +196,7 @@ class State:
         for key in [key for key in self.damaged if key[0] == chunk]:
             del self.damaged[key]
 
-    def drop(self, host: int, mark: HostMark, chunks: Iterable[int]) -> None:
+    def drop(self, host: int, mark: HostMark, chunks: Iterable[ChunkEntry]) -> None:
         """Nothing is known of this host any more; its chunks wait to be deleted."""
         self.head_bytes -= self.hosts[host].head_bytes
         self.hosts[host] = HostState(host, mark)
@@ -204,5 +204,5 @@ class State:
             del self.acked[key]
             self.unsaved_acks.discard(key)
         for chunk in chunks:
-            self.forget_damage(chunk)
-            self.doomed.append(chunk)
+            self.forget_damage(chunk.id)
+            self.doomed.append(chunk.id)

@@ -37,6 +37,11 @@ class ChunkEntry(NamedTuple):
     size_bytes: int
     received_ms: int
 
+    @property
+    def owner(self) -> tuple[int, int]:
+        """What the chunk's own header has to say: host and catalogue."""
+        return self.host, self.catalogue
+
 
 class CatalogueRow(NamedTuple):
     """A catalogue with its number in this store; `packed` is the MessagePack of its series, `width` of them."""
@@ -56,13 +61,14 @@ class HostMark(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """All that is read when the database is opened, without the chunks' bodies."""
+    """All that is read when the database is opened, but the chunks' bodies. `damage` tells what could not be used."""
 
     catalogues: list[CatalogueRow]
     chunks: list[ChunkEntry]
     streams: list[tuple[int, str, int]]
     marks: list[HostMark]
     next_log: int
+    damage: list[str]
 
 
 class Sizes(NamedTuple):
@@ -98,7 +104,7 @@ class ChunkStorage(Protocol):
         """The oldest log entries up to `up_to` that make about `size_bytes`; at least one, if there is one."""
         ...
 
-    def drop_host(self, mark: HostMark, chunks: Sequence[int]) -> None:
+    def drop_host(self, mark: HostMark, chunks: Sequence[ChunkEntry]) -> None:
         """Forget the host's streams and give its chunks to nobody (a negative host); their bytes are deleted later."""
         ...
 

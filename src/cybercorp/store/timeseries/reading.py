@@ -1,0 +1,59 @@
+"""How history is read: by many threads at once, while it is sealed, merged and dropped.
+
+A reader takes a picture of the index and the unsealed rows under the state lock, then reads bodies without it. When a
+chunk was merged or dropped in between, it looks again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+from cybercorp.core.errors import StorageError
+from cybercorp.store.timeseries.chunks import SAMPLES, Read, read_from
+from cybercorp.store.timeseries.session import Session
+from cybercorp.store.timeseries.state import HeadRow, State
+from cybercorp.store.timeseries.storage import ChunkEntry, ChunkGoneError
+
+ATTEMPTS = 20
+WHOLE_CHUNK_BYTES = 32 * 1024
+WHOLE_CHUNK_COLUMNS = 24
+_Found = TypeVar("_Found")
+
+
+class Picture(NamedTuple):
+    """What was known of a host at one moment, in order of arrival: first the chunks, then the unsealed rows."""
+
+    entries: list[ChunkEntry]
+    head: list[HeadRow]
+
+
+def look(session: Session, attempt: Callable[[State], _Found]) -> _Found:
+    """Call `attempt` until no chunk goes away while it reads. Raises StorageError."""
+    for _ in range(ATTEMPTS):
+        try:
+            return attempt(session.state)
+        except ChunkGoneError:
+            continue
+    raise StorageError("History changed too often while it was read.", hint="Try again.")
+
+
+def take_picture(state: State, host: int, kind: int, start_ms: int, end_ms: int) -> Picture:
+    """What may have rows of `[start_ms, end_ms)`; chunks may have others too."""
+    with state.lock:
+        known = state.hosts.get(host)
+        if known is None:
+            return Picture([], [])
+        head = [
+            row
+            for row in known.head
+            if start_ms <= row.timestamp_ms < end_ms and (row.catalogue != 0) is (kind == SAMPLES)
+        ]
+        return Picture(known.index(kind).between(start_ms, end_ms), head)
+
+
+def slices_of(entry: ChunkEntry, read: Read, columns: int) -> Read:
+    """Small chunks, and those of which much is wanted, are read at once."""
+    if entry.size_bytes > WHOLE_CHUNK_BYTES and columns < WHOLE_CHUNK_COLUMNS:
+        return read
+    return read_from(read(0, entry.size_bytes))
