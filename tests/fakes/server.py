@@ -1,6 +1,6 @@
 """A fake server that speaks the real codec on a real socket, for the faults that a real server does not show on demand.
 
-It stores what agents send, acknowledges as told, answers viewers' subscriptions, and can refuse, delay, fall silent or cut.
+It stores what agents send, acknowledges as told, answers viewers, and can refuse, fall silent or cut.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Generator
 from typing import Any, TypeVar
 
 from cybercorp.client.asynchronous import AsyncClient
@@ -38,7 +38,7 @@ class _LoopThread:
 
 def iterate_live(
     credential: Credential, topics: tuple[str, ...], *, timeout_s: float, **options: Any
-) -> Iterator[Update]:
+) -> Generator[Update, None, None]:
     """Updates of these topics for ever; closing the iterator ends connection and thread."""
     client = AsyncClient(credential.url, token=credential.token, timeout_s=timeout_s)
     updates = client.live(*topics, **options)

@@ -82,13 +82,12 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes, answer: ty
     Raises the service's own error for a problem, VersionMismatchError where the server speaks another protocol or is
     none of ours, MalformedMessageError where the body is not what was promised.
     """
-    _check_protocol(headers.get(PROTOCOL_HEADER.lower()), url)
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    check_protocol(headers.get(PROTOCOL_HEADER.lower()), url)
     if status >= 400:
-        raise _error(status, body, media_type)
+        raise read_problem(status, headers, body)
     if status == 204 or answer is type(None):
         return None  # type: ignore[return-value]  # the caller asked for NoneType
-    decoder = msgspec.msgpack if media_type == MSGPACK_MEDIA_TYPE else msgspec.json
+    decoder = msgspec.msgpack if _media_type(headers) == MSGPACK_MEDIA_TYPE else msgspec.json
     try:
         value: AnswerT = decoder.decode(body, type=answer)
         return value
@@ -99,7 +98,8 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes, answer: ty
         ) from error
 
 
-def _check_protocol(spoken: str | None, url: str) -> None:
+def check_protocol(spoken: str | None, url: str) -> None:
+    """Raise VersionMismatchError unless the protocol that the other side says it speaks is ours."""
     if spoken is None:
         raise VersionMismatchError(
             f"What answers at {url} is not a CyberCorp server.", hint="Check the address.", code="not_cybercorp"
@@ -111,9 +111,14 @@ def _check_protocol(spoken: str | None, url: str) -> None:
         )
 
 
-def _error(status: int, body: bytes, media_type: str) -> CyberCorpError:
+def read_problem(status: int, headers: Mapping[str, str], body: bytes) -> CyberCorpError:
+    """The error that an answer of 400 and more tells; MalformedMessageError where it tells nothing."""
     try:
-        decoder = msgspec.msgpack if media_type == MSGPACK_MEDIA_TYPE else msgspec.json
+        decoder = msgspec.msgpack if _media_type(headers) == MSGPACK_MEDIA_TYPE else msgspec.json
         return error_of(decoder.decode(body, type=Problem))
     except (msgspec.DecodeError, UnicodeDecodeError):
         return MalformedMessageError(f"The server answered {status} without saying why.", hint="Read the server's log.")
+
+
+def _media_type(headers: Mapping[str, str]) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()

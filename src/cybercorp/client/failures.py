@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import msgspec
-
-from cybercorp.client.calls import read_answer
+from cybercorp.client.calls import check_protocol, read_problem
 from cybercorp.core.errors import (
     AccessError,
     ConflictError,
@@ -44,18 +42,22 @@ _POLICY: dict[str, type[CyberCorpError]] = {
 
 def refused(status: int, headers: Mapping[str, str], body: bytes, url: str) -> CyberCorpError:
     """The handshake was answered with this HTTP status instead of 101."""
-    if PROTOCOL_HEADER not in headers and status in (401, 403):
-        # The web server itself refuses a socket before our code can add headers.
+    if status < 400:
+        return VersionMismatchError(
+            f"The server at {url} opens no socket (it answered {status}).", hint="Check the address and its version."
+        )
+    spoken = headers.get(PROTOCOL_HEADER.lower())
+    if spoken is None and status in (401, 403):
+        # The web server refuses a socket before our code can add headers.
         return UnauthenticatedError(f"The server at {url} refuses this token.", hint="Make a new one, or log in again.")
     try:
-        read_answer(status, headers, body, msgspec.Raw, url=url)
-    except CyberCorpError as error:
-        if isinstance(error, MalformedMessageError) and status in (502, 503, 504):
-            return UnreachableError(f"The server at {url} is not ready ({status}).", hint=_ASK_AGAIN)
+        check_protocol(spoken, url)
+    except VersionMismatchError as error:
         return error
-    return VersionMismatchError(
-        f"The server at {url} opens no socket (it answered {status}).", hint="Check the address and its version."
-    )
+    told = read_problem(status, headers, body)
+    if isinstance(told, MalformedMessageError) and status in (502, 503, 504):
+        return UnreachableError(f"The server at {url} is not ready ({status}).", hint=_ASK_AGAIN)
+    return told
 
 
 def closed(code: int, reason: str, url: str) -> CyberCorpError:

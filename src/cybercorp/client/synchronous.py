@@ -6,7 +6,7 @@ neither asyncio nor websockets. Only `live` runs a loop, in a thread of its own,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -81,7 +81,7 @@ class Client:
         after: int | None = None,
         epoch: str | None = None,
         states: bool = False,
-    ) -> Iterator[Update]:
+    ) -> Generator[Update, None, None]:
         """See `AsyncClient.live`.
 
         for update in fleet.live("events"):
