@@ -142,7 +142,8 @@ class SpoolFile:
         free = self._number("pragma freelist_count")
         if free <= _FREE_PAGES_PER_COMMIT:
             return False
-        self._db.execute(f"pragma incremental_vacuum({_FREE_PAGES_PER_COMMIT * 4})").fetchall()
+        # `execute` would step this pragma once, which frees one page; `executescript` steps it to its end.
+        self._db.executescript(f"pragma incremental_vacuum({_FREE_PAGES_PER_COMMIT * 4})")
         return True
 
     def read_after(self, seq: int, *, count: int, max_bytes: int) -> list[tuple[Record, bool]]:
