@@ -11,11 +11,12 @@ from cybercorp.tui.state.lines import Line, Run, Tone, heat
 
 @dataclass(frozen=True)
 class PanelText:
-    """A panel's content: `title` and `note` stand in its upper border, `lines` fill its inside."""
+    """A panel's content: `title` and `note` stand in its upper border, `foot` in its lower, `lines` fill its inside."""
 
     title: Line
     lines: list[Line] = field(default_factory=list)
     note: Line = field(default_factory=list)
+    foot: Line = field(default_factory=list)
 
 
 class Canvas(NamedTuple):

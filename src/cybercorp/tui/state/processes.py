@@ -7,6 +7,7 @@ somebody looks at are turned into text.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import deque
 from collections.abc import Sequence
 from enum import StrEnum
@@ -217,6 +218,14 @@ class ProcessModel:
             if timestamp_ms > start:
                 position = min(int((timestamp_ms - start) / step), count - 1)
                 values[position] = max(values[position] or 0.0, cpu)
+        for index in range(1, count):
+            # Steps shorter than the interval of the tables have none of their own.
+            if (
+                values[index] is None
+                and values[index - 1] is not None
+                and any(one is not None for one in values[index : index + 1 + math.ceil(2500 / step)])
+            ):
+                values[index] = values[index - 1]
         return [None if start + (index + 1) * step < began else one for index, one in enumerate(values)]
 
     def _raw(self, field: str, row: int) -> str:

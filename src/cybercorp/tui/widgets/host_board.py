@@ -23,6 +23,7 @@ from cybercorp.tui.state.host_metrics import GAUGE_HISTORY, RATE_HISTORY
 from cybercorp.tui.state.host_panels import Canvas, PanelText
 from cybercorp.tui.state.host_tracks import WINDOW_MS
 from cybercorp.tui.state.host_view import HostView, clock
+from cybercorp.tui.state.lines import Line, Run, Tone
 from cybercorp.tui.widgets.cpu_panel import CpuPanel
 from cybercorp.tui.widgets.host_grid import HostGrid
 from cybercorp.tui.widgets.panel import Panel
@@ -88,6 +89,9 @@ class HostBoard(Container):
     def compose(self) -> ComposeResult:
         yield self.grid
 
+    def on_resize(self) -> None:
+        self._say_page()
+
     def on_mount(self) -> None:
         self.processes.table.focus()
         self.learn()
@@ -141,6 +145,17 @@ class HostBoard(Container):
         elif at_ms != self.view.at_ms:
             self.view.at_ms = at_ms
             self.load_instant(at_ms)
+
+    def turn_page(self, step: int) -> None:
+        """Show other panels above the processes, where not all of them fit."""
+        self.grid.turn(step)
+        self._say_page()
+
+    def enlarge(self, name: str | None) -> bool:
+        """Give one panel the room above the processes, or take it back."""
+        done = self.grid.enlarge(name)
+        self._say_page()
+        return done
 
     def renew(self) -> None:
         """Draw what changed."""
@@ -279,7 +294,8 @@ class HostBoard(Container):
     @on(Panel.TitleClicked)
     def _title_clicked(self, event: Panel.TitleClicked) -> None:
         event.stop()
-        self.grid.enlarge(event.panel.id)
+        if event.panel.id != PROCESSES:
+            self.enlarge(event.panel.id)
 
     @on(ProcessTableView.Opened)
     def _open_details(self, event: ProcessTableView.Opened) -> None:
@@ -287,6 +303,17 @@ class HostBoard(Container):
         key = self.view.processes.selected
         if key is not None:
             self.app.push_screen(ProcessDetails(self.view.processes, key, cores=self.view.cores))
+
+    def _say_page(self) -> None:
+        """How many pages of panels there are stands in the lower border."""
+        found = self.grid.plan_for(self.size)
+        pages: Line = []
+        if self.grid.enlarged is not None:
+            pages = [Run("esc", Tone.ACCENT), Run(" all panels", Tone.MUTED)]
+        elif found.pages > 2 or found.page:
+            pages = [Run("v", Tone.ACCENT), Run(f" more panels {found.page + 1}/{found.pages}", Tone.MUTED)]
+        self.processes.pages = pages
+        self.processes.renew()
 
     def _show_live_processes(self) -> None:
         if self.view.table is not None:

@@ -62,7 +62,7 @@ class HostGrid(Container):
         """Show the next page of panels, or the one before."""
         self.enlarged = None
         self.page = (self.shown.page + step) % self.shown.pages
-        self.refresh(layout=True)
+        self.arrange_again()
         return self.shown
 
     def enlarge(self, name: str | None) -> bool:
@@ -71,10 +71,15 @@ class HostGrid(Container):
         if name is not None and (name == PROCESSES or name not in self._wants()):
             return False
         self.enlarged = name
-        self.refresh(layout=True)
+        self.arrange_again()
         return True
+
+    def arrange_again(self) -> None:
+        """Place the children anew. A container forgets its arrangement when a child asks, not when it asks itself."""
+        for child in self.children[:1]:
+            child.refresh(layout=True)
 
     def reconsider(self) -> None:
         """Plan again where the panels want other sizes than before."""
         if dict(self._wants()) != self._last_wants:
-            self.refresh(layout=True)
+            self.arrange_again()

@@ -100,7 +100,7 @@ class Panel(Widget):
         for row in range(canvas.height):
             inner = content.lines[row] if row < len(content.lines) else []
             lines.append([edge, Run(" "), *fit(inner, canvas.width, ascii=canvas.ascii), Run(" "), edge])
-        lines.append(self._bottom(width, box, tone))
+        lines.append(self._bottom(content.foot, width, box, tone))
         return lines
 
     def _top(self, content: PanelText, width: int, box: str, tone: Tone, *, ascii: bool) -> Line:
@@ -117,8 +117,12 @@ class Panel(Widget):
         fill = room - line_width(head) - line_width(note)
         return [Run(box[0] + box[4], tone), *head, Run(box[4] * fill, tone), *note, Run(box[4] + box[1], tone)]
 
-    def _bottom(self, width: int, box: str, tone: Tone) -> Line:
-        return [Run(box[2] + box[4] * (width - 2) + box[3], tone)]
+    def _bottom(self, foot: Line, width: int, box: str, tone: Tone) -> Line:
+        foot = [Run(" "), *foot, Run(" ")] if foot else []
+        fill = width - 4 - line_width(foot)
+        if fill < 0:
+            foot, fill = [], width - 4
+        return [Run(box[2] + box[4], tone), *foot, Run(box[4] * (fill + 1) + box[3], tone)]
 
 
 def strip_of(line: Line, palette: Palette, ascii: bool = False) -> Strip:

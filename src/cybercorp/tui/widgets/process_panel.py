@@ -34,7 +34,7 @@ class _Inside(Layout):
         placements = []
         for child in children:
             if isinstance(child, Input):
-                region = Region(2, max(size.height - 1, 0), max(min(size.width - 4, 60), 1), 1)
+                region = Region(4, max(size.height - 1, 0), max(min(size.width - 6, 60), 1), 1)
             else:
                 region = Region(1, 1, max(size.width - 2, 1), max(size.height - 2, 1))
             placements.append(WidgetPlacement(region, NULL_OFFSET, Spacing(), child))
@@ -57,7 +57,7 @@ class ProcessPanel(Panel):
     """Frame, table and filter of one host's processes."""
 
     DEFAULT_CSS = """
-    ProcessPanel FilterInput { display: none; border: none; height: 1; padding: 0 1; background: $boost; }
+    ProcessPanel FilterInput { display: none; height: 1; padding: 0; background: $boost; }
     ProcessPanel.-filtering FilterInput { display: block; }
     """
 
@@ -66,6 +66,7 @@ class ProcessPanel(Panel):
         self.model = model
         self.when = ""
         self.hint = LOADING
+        self.pages: Line = []
         self.table = ProcessTableView(model, id="process-table")
         self._inside = _Inside()
 
@@ -76,10 +77,15 @@ class ProcessPanel(Panel):
     def compose(self) -> ComposeResult:
         yield self.table
         yield FilterInput(
+            compact=True,
             placeholder="name, user, pid, cpu>50, rss>100M, user=root",
             max_length=MAX_FILTER_LENGTH,
             id="process-filter",
         )
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self._say()
 
     def show(self, table: ProcessTable, *, live: bool, when: str = "") -> None:
         """Show a table; `when` names the past instant it belongs to, empty for now."""
@@ -122,7 +128,8 @@ class ProcessPanel(Panel):
         if canvas.width >= 96:
             for key, what in keys:
                 note += [Run(("  " if note else "") + key, Tone.ACCENT), Run(f" {what}", Tone.MUTED)]
-        return PanelText(title, [], note)
+        foot = [Run("/", Tone.ACCENT)] if self.has_class("-filtering") else self.pages
+        return PanelText(title, [], note, foot)
 
     def open_filter(self) -> None:
         """Begin to type a filter."""
@@ -130,6 +137,7 @@ class ProcessPanel(Panel):
         field = self.query_one(FilterInput)
         field.value = self.model.filter.source
         field.focus()
+        self.renew()
 
     def clear_filter(self) -> bool:
         """Show everything again; False when everything is shown already."""
@@ -160,6 +168,7 @@ class ProcessPanel(Panel):
     def on_descendant_blur(self) -> None:
         if self.has_class("-filtering") and not self.query_one(FilterInput).has_focus:
             self.remove_class("-filtering")
+            self.renew()
             if self.model.filter_error is not None:
                 self.model.set_filter(self.model.filter.source)
                 self.renew()
@@ -172,6 +181,7 @@ class ProcessPanel(Panel):
     def _close_filter(self) -> None:
         self.table.focus()
         self.remove_class("-filtering")
+        self.renew()
 
     def _say(self) -> None:
         if not self.model.known:

@@ -59,7 +59,6 @@ class ProcessTableView(ScrollView, can_focus=True):
         Binding("end", "edge(1)", "last", show=False),
         Binding("left", "fold(True)", "fold", show=False),
         Binding("right", "fold(False)", "unfold", show=False),
-        Binding("enter", "open", "details", show=False),
     ]
 
     class Changed(Message):
