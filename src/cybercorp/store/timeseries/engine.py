@@ -57,7 +57,8 @@ class TimeSeries:
     def open(cls, path: Path, settings: TimeSeriesSettings, clock: Clock) -> TimeSeries:
         """Open or create the SQLite file at `path`.
 
-        Raises StorageCorruptError, StorageNewerError, StorageUnwritableError, and ConflictError (`storage_in_use`).
+        Raises StorageCorruptError, StorageNewerError, StorageUnwritableError, StorageFullError, and ConflictError
+        (`storage_in_use`).
         """
         storage = SqliteStorage(path)
         try:

@@ -23,7 +23,7 @@ from cybercorp.store.timeseries.storage import (
 )
 
 PAGE_BYTES = 8192
-_CHECKPOINT_PAGES = 2000
+_CHECKPOINT_PAGES = 1000
 _MAX_READERS = 8
 _WRITER_PRAGMAS = (
     f"PRAGMA page_size = {PAGE_BYTES}",
