@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer._completion_classes import completion_init
 from typer.main import get_command
 
 from cybercorp.cli.failures import OK, report
@@ -94,6 +96,8 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Nothing escapes: every error becomes words and a code."""
     debug = "--debug" in arguments
     _prepare_streams()
+    if COMPLETE_VARIABLE in os.environ:
+        completion_init()
     try:
         result = get_command(app).main(
             hoist(arguments), prog_name="cybercorp", complete_var=COMPLETE_VARIABLE, standalone_mode=False

@@ -97,15 +97,8 @@ def join_agent(
     from cybercorp.cli.launch import programs
 
     _use_data_dir(options)
-    programs.run_agent(
-        {
-            "url": url,
-            "enrolment_token": given,
-            "name": name,
-            "state_dir": str(state_dir) if state_dir else None,
-            "interval_ms": interval_ms,
-        }
-    )
+    folder = str(state_dir) if state_dir else None
+    programs.join_agent(url, given, {"name": name, "state_dir": folder, "interval_ms": interval_ms})
 
 
 def check_enrolment_token(token: str) -> None:

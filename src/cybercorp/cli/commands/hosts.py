@@ -12,7 +12,7 @@ from cybercorp.cli.groups import noun
 from cybercorp.cli.options import options_of
 from cybercorp.cli.output.columns import Column, iso_time, local_time
 from cybercorp.cli.output.formats import OutputFormat, on_terminal, shows_unicode
-from cybercorp.cli.output.writers import say, write_one, write_rows
+from cybercorp.cli.output.writers import tell, write_one, write_rows
 from cybercorp.cli.parameters import AllHosts, Limit, Output, Selectors, check_all
 from cybercorp.cli.selection import nothing_matches, pick_hosts
 from cybercorp.core.clock import SystemClock
@@ -26,6 +26,7 @@ app = noun("List, show, label, rename and remove hosts.")
 _SYMBOLS = {HostState.ONLINE: "●", HostState.STALE: "◌", HostState.OFFLINE: "✖"}
 _STYLES = {HostState.ONLINE: "green", HostState.STALE: "yellow", HostState.OFFLINE: "red"}
 _WARNING, _HIGH = 0.8, 0.9
+_LABELS_LIMIT = 2000
 
 
 def _latest(host: Host, name: str) -> float | None:
@@ -186,7 +187,7 @@ def label_hosts(
         for host in pick_hosts(client, selectors, every=every):
             changed = client.hosts.label(host.id, labels)
             pairs = " ".join(f"{key}={value}" for key, value in sorted(changed.labels.items()))
-            say(f"{safe_text(changed.name)}: {safe_text(pairs) or 'no labels'}")
+            tell(f"{safe_text(changed.name)}: {safe_text(pairs, _LABELS_LIMIT) or 'no labels'}")
 
 
 @app.command("rename")
@@ -198,7 +199,7 @@ def rename_host(
     """Rename a host; its history stays with it."""
     with options_of(context).client() as client:
         changed = client.hosts.rename(host, name)
-    say(f"{safe_text(host)} is now {safe_text(changed.name)}.")
+    tell(f"{safe_text(host)} is now {safe_text(changed.name)}.")
 
 
 @app.command("remove")
@@ -215,7 +216,7 @@ def remove_hosts(
             _confirm(picked)
         for host in picked:
             client.hosts.remove(host.id)
-            say(f"{safe_text(host.name)} is removed.")
+            tell(f"{safe_text(host.name)} is removed.")
 
 
 def parse_labels(changes: Sequence[str]) -> dict[str, str | None]:

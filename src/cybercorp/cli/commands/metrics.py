@@ -97,6 +97,7 @@ def query_metrics(
     options = options_of(context)
     selectors = check_all(hosts, every)
     start_ms, end_ms = _span(since, until)
+    step_ms = parse_duration_ms(step) if step else None
     aggregation, quantile = parse_aggregation(agg)
     columns, lines = terminal_size()
     drawn = output is OutputFormat.TABLE and (on_terminal() or width is not None or height is not None)
@@ -106,7 +107,7 @@ def query_metrics(
             hosts=selectors or "*",
             since=start_ms,
             until=end_ms,
-            step=parse_duration_ms(step) if step else None,
+            step=step_ms,
             aggregation=aggregation,
             quantile=quantile,
             points=max(30, (width or columns) - 10) if drawn else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,13 +11,16 @@ from cybercorp.cli.groups import single
 from cybercorp.cli.options import options_of
 from cybercorp.cli.output.columns import Column, iso_time, local_time
 from cybercorp.cli.output.formats import OutputFormat, on_terminal, shows_unicode, terminal_size
-from cybercorp.cli.output.writers import say, write_rows
+from cybercorp.cli.output.writers import remark, write_rows
 from cybercorp.cli.parameters import AllHosts, Output, Selectors, past_ms
 from cybercorp.cli.process_rows import ProcessRow, rows_of, sort_rows, tree_rows
 from cybercorp.cli.selection import is_name, pick_hosts
 from cybercorp.core.units import UNKNOWN, format_seconds
 from cybercorp.protocol.processes import HostProcesses
 from cybercorp.security.display import safe_text
+
+if TYPE_CHECKING:
+    from cybercorp.client.synchronous import Client
 
 app = single("List the processes of hosts, now or at a past instant.")
 
@@ -97,25 +100,32 @@ def ps(
     ] = None,
     output: Output = OutputFormat.TABLE,
 ) -> None:
-    """List the processes of hosts: live now, or as recorded at a past instant."""
+    """List the processes of hosts: live now, or as recorded at a past instant. The only host need not be named."""
     options = options_of(context)
     at_ms = past_ms(at, "--at") if at else None
     selectors = list(hosts or ())
     with options.client() as client:
-        if len(selectors) == 1 and not every and is_name(selectors[0]):
-            names = selectors
-        else:
-            names = [host.name for host in pick_hosts(client, selectors, every=every)]
+        names = _names(client, selectors, every=every)
         tables = [client.processes.list(name, at_ms=at_ms) for name in names]
     rows = [row for table in tables for row in rows_of(table)]
     rows = tree_rows(rows, sort, unicode=shows_unicode()) if tree else sort_rows(rows, sort)
     shown = rows[: _most(limit, output) or len(rows)]
     for table in tables:
-        say(_describe(table))
+        remark(_describe(table))
     columns = COLUMNS if len(tables) == 1 and output is OutputFormat.TABLE else (_HOST, *COLUMNS)
     write_rows(shown, columns, output, options, empty="No process is known.")
     if len(shown) < len(rows):
-        say(f"… and {len(rows) - len(shown)} more; show all with --limit 0.")
+        remark(f"… and {len(rows) - len(shown)} more; show all with --limit 0.")
+
+
+def _names(client: Client, selectors: list[str], *, every: bool) -> list[str]:
+    if len(selectors) == 1 and not every and is_name(selectors[0]):
+        return selectors
+    if not selectors and not every:
+        only = client.hosts.list(limit=2)
+        if len(only) == 1:
+            return [only[0].name]
+    return [host.name for host in pick_hosts(client, selectors, every=every)]
 
 
 def _most(limit: int | None, output: OutputFormat) -> int:

@@ -10,7 +10,7 @@ from cybercorp.cli.groups import noun
 from cybercorp.cli.options import options_of
 from cybercorp.cli.output.columns import Column, iso_time, local_time
 from cybercorp.cli.output.formats import OutputFormat
-from cybercorp.cli.output.writers import say, write_one
+from cybercorp.cli.output.writers import remark, say, tell, write_one
 from cybercorp.cli.parameters import Output
 from cybercorp.core.clock import SystemClock
 from cybercorp.core.errors import StorageCorruptError
@@ -79,8 +79,7 @@ def server_info(context: typer.Context, output: Output = OutputFormat.TABLE) -> 
     options = options_of(context)
     with options.client() as client:
         info = client.server.info()
-        if output is OutputFormat.TABLE:
-            say(client.url)
+        remark(client.url)
     write_one(info, COLUMNS, output, options)
 
 
@@ -115,4 +114,4 @@ def check_server(context: typer.Context) -> None:
             f"{len(problems)} problems were found in the data in {options.data_dir}.",
             hint="Damaged chunks are skipped and never answered wrong; move a damaged file away to start afresh.",
         )
-    say(f"The data in {options.data_dir} is in order ({SystemClock().monotonic() - began:.1f} s).")
+    tell(f"The data in {options.data_dir} is in order ({SystemClock().monotonic() - began:.1f} s).")

@@ -14,14 +14,17 @@ from cybercorp.cli.launch.lifeline import VARIABLE
 from cybercorp.cli.launch.logs import ChildLog
 
 
-class Child:
-    """A program of ours as a child: `arguments` are what follows `cybercorp` on its command line."""
+def cybercorp(*arguments: str) -> list[str]:
+    """The command line of one of our programs, run by this very interpreter."""
+    return [sys.executable, "-m", "cybercorp", *arguments]
 
-    def __init__(
-        self, name: str, arguments: Sequence[str], log: Path, environ: Mapping[str, str] | None = None
-    ) -> None:
+
+class Child:
+    """A program as a child: its command line, its log, what its environment has beyond ours."""
+
+    def __init__(self, name: str, command: Sequence[str], log: Path, environ: Mapping[str, str] | None = None) -> None:
         self.name = name
-        self.arguments = list(arguments)
+        self.command = list(command)
         self.environ = dict(environ or {})
         self.log = ChildLog(log)
         self._process: subprocess.Popen[bytes] | None = None
@@ -38,7 +41,7 @@ class Child:
         reading, writing = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "cybercorp", *self.arguments],
+                self.command,
                 stdin=reading,
                 stdout=log,
                 stderr=log,

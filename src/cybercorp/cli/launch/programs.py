@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cybercorp.cli.launch.lifeline import hold_lifeline
+from cybercorp.cli.output.writers import say
 from cybercorp.core.errors import InvalidInputError
 from cybercorp.core.settings import load_settings
+from cybercorp.security.display import safe_text
 
 if TYPE_CHECKING:
     from cybercorp.client.asynchronous import AsyncClient
@@ -30,6 +32,27 @@ def run_agent(overrides: Mapping[str, Any]) -> None:
     from cybercorp.agent.settings import AgentSettings
 
     run(load_settings(AgentSettings, program="agent", overrides=overrides))
+
+
+def join_agent(url: str, enrolment_token: str, overrides: Mapping[str, Any]) -> None:
+    """Join a server at once, or say why that fails; then run the agent until it is told to stop."""
+    from cybercorp.agent.enrolment import join
+    from cybercorp.agent.lock import StateLock
+    from cybercorp.agent.main import run_agent as run
+    from cybercorp.agent.settings import AgentSettings
+
+    settings = load_settings(AgentSettings, program="agent", overrides={**overrides, "url": url})
+    settings.check()
+    state_dir = settings.state_path()
+    lock = StateLock(state_dir)  # an agent that runs here must not have its credential changed under it
+    try:
+        credential = join(
+            url, enrolment_token, state_dir=state_dir, name=settings.name, timeout_s=settings.connect_timeout_s
+        )
+    finally:
+        lock.release()
+    say(f"Joined {credential.url} as {safe_text(credential.name)}. Ctrl-C stops the agent; later: cybercorp agent run")
+    run(settings)
 
 
 def run_dashboard(client_factory: Callable[[], AsyncClient], *, notices: Callable[[], list[str]] | None = None) -> int:

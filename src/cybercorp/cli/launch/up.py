@@ -13,7 +13,7 @@ from types import FrameType
 import msgspec
 
 from cybercorp.cli.failures import ACCESS, INTERNAL, OK, UNREACHABLE, USAGE
-from cybercorp.cli.launch.children import Child
+from cybercorp.cli.launch.children import Child, cybercorp
 from cybercorp.cli.launch.local import choose_port, only_up, running_server
 from cybercorp.cli.launch.programs import check_terminal, run_dashboard
 from cybercorp.cli.launch.supervisor import Supervisor
@@ -136,22 +136,14 @@ def _configured_port() -> int:
 
 
 def _server_child(data_dir: Path, port: int) -> Child:
-    arguments = ["server", "run", "--host", _HOST, "--port", str(port), "--data-dir", str(data_dir)]
-    return Child("server", arguments, data_dir / "logs" / "server.log")
+    command = cybercorp("server", "run", "--host", _HOST, "--port", str(port), "--data-dir", str(data_dir))
+    return Child("server", command, data_dir / "logs" / "server.log")
 
 
 def _agent_child(data_dir: Path, url: str) -> Child:
-    arguments = [
-        "agent",
-        "run",
-        "--url",
-        url,
-        "--data-dir",
-        str(data_dir),
-        "--state-dir",
-        str(data_dir / "agents" / "default"),
-    ]
-    return Child("agent", arguments, data_dir / "logs" / "agent.log")
+    state_dir = data_dir / "agents" / "default"
+    command = cybercorp("agent", "run", "--url", url, "--data-dir", str(data_dir), "--state-dir", str(state_dir))
+    return Child("agent", command, data_dir / "logs" / "agent.log")
 
 
 def _await_ready(server: Child, data_dir: Path, port: int) -> Credential:

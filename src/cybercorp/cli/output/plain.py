@@ -1,15 +1,18 @@
-"""The table on a pipe: aligned, no colours, nothing cut, `-` for unknown, so that `grep` and `awk` can rely on it."""
+"""The table on a pipe: aligned, no colours, `-` for unknown, so that `grep` and `awk` can rely on it.
+
+Nothing is cut to a width; only a cell of more than 2,000 characters ends with `…` (csv and json have all of it).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TextIO
 
-from cybercorp.cli.output.records import WHOLE
 from cybercorp.core.units import UNKNOWN
 from cybercorp.security.display import safe_text
 
 _WIDEST = 60  # a megabyte in one cell must not pad a thousand others
+_LONGEST = 2000
 _GAP = "  "
 
 
@@ -35,4 +38,4 @@ def write_plain_record(stream: TextIO, pairs: Sequence[tuple[str, str]]) -> None
 
 
 def _plain(cell: str) -> str:
-    return "-" if cell in ("", UNKNOWN) else safe_text(cell, WHOLE)
+    return "-" if cell in ("", UNKNOWN) else safe_text(cell, _LONGEST)

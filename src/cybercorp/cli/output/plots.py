@@ -30,7 +30,6 @@ COLORS = (
 )
 MOST_SERIES = len(COLORS)
 _FIGURES = ("min", "avg", "max", "last")
-_FIGURE_WIDTH = 10
 _LEAST_ROWS, _LEAST_COLUMNS = 3, 10
 
 
@@ -154,7 +153,7 @@ def _time_axis(start_ms: int, end_ms: int, gutter: int, columns: int, frame: _Fr
 
 def _legend(curves: Sequence[Curve], unit: str, width: int) -> list[Line]:
     figures = [_figures(curve, unit) for curve in curves]
-    wide = max((len(text) for row in figures for text in row), default=0) + 1
+    wide = max(map(len, (*_FIGURES, *(text for row in figures for text in row)))) + 1
     room = width - 3 - len(_FIGURES) * (wide + 2)
     shown = len(_FIGURES) if room >= 12 else 2 if width - 3 - 2 * (wide + 2) >= 12 else 0
     natural = max((cell_len(safe_text(curve.name, 200)) for curve in curves), default=0)

@@ -95,6 +95,18 @@ def say(text: str) -> None:
         sys.stderr.flush()
 
 
+def remark(text: str) -> None:
+    """What only helps a person who looks at the terminal; a script's log stays empty."""
+    if on_terminal() and sys.stderr.isatty():
+        sys.stdout.flush()
+        say(text)
+
+
+def tell(text: str) -> None:
+    """What a change has brought about: a line on stdout."""
+    sys.stdout.write(f"{text}\n")
+
+
 def _print_table(rows: Sequence[RowT], columns: Sequence[Column[RowT]], options: Options) -> None:
     # Rich takes 60 ms to import, which a pipe must not pay.
     from cybercorp.cli.output.tables import Cell, Layout, make_console, print_table
