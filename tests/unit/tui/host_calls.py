@@ -28,6 +28,21 @@ class HostCalls:
         self.asked: list[tuple[str, int | None]] = []
         self.gate: asyncio.Event | None = None
 
+    @property
+    def hosts(self) -> HostCalls:
+        return self
+
+    @property
+    def metrics(self) -> HostCalls:
+        return self
+
+    @property
+    def processes(self) -> HostCalls:
+        return self
+
+    async def ready(self) -> HostCalls:
+        return self
+
     async def get(self, host: str) -> Host:
         await self._arrive("get", None)
         return Host(
@@ -100,7 +115,7 @@ class HostCalls:
         self.rows.tick()
         return update
 
-    def processes(self, table: ProcessTable) -> ProcessesUpdate:
+    def table(self, table: ProcessTable) -> ProcessesUpdate:
         return ProcessesUpdate(subscription=2, host_id=HOST_ID, table=table)
 
     async def _arrive(self, what: str, at_ms: int | None) -> None:

@@ -31,7 +31,7 @@ class BoardApp(App[None]):
         super().__init__()
         self.ascii_glyphs = ascii_glyphs
         self.calls = calls
-        self.board = HostBoard(calls.name, calls, calls, calls)
+        self.board = HostBoard(calls.name, calls.ready)
         self.chosen: list[int] = []
 
     def compose(self) -> ComposeResult:
@@ -66,7 +66,7 @@ def feed(app: BoardApp, seconds: int, table: ProcessTable | None = None, *, star
     for second in range(seconds):
         app.board.take_row(app.calls.row(start_ms + second * 1000))
     if table is not None:
-        app.board.take_processes(app.calls.processes(table))
+        app.board.take_processes(app.calls.table(table))
 
 
 async def settled(app: BoardApp, pilot: Pilot[None]) -> None:
@@ -191,7 +191,7 @@ async def test_pointing_at_the_chart_names_who_was_busy() -> None:
         for second in range(120):
             board.take_row(app.calls.row(START + second * 1000))
             name = "culprit" if second < 60 else "innocent"
-            board.take_processes(app.calls.processes(table_of((5, 1, name, 0.9, 1 << 20), at_ms=START + second * 1000)))
+            board.take_processes(app.calls.table(table_of((5, 1, name, 0.9, 1 << 20), at_ms=START + second * 1000)))
         await settled(app, pilot)
         cpu = app.query_one(CpuPanel)
         left = cpu.size.width - 3 - (cpu.size.width - 9) * 100 // 300
@@ -216,7 +216,7 @@ async def test_the_selected_row_stays_where_it_is() -> None:
         key = board.view.processes.selected
         line = next(index for index, text in enumerate(screen_text(app)) if "▌" in text)
         for second in range(1, 8):
-            board.take_processes(app.calls.processes(many(300, at_ms=START + second * 1000, seed=second * 7)))
+            board.take_processes(app.calls.table(many(300, at_ms=START + second * 1000, seed=second * 7)))
             await pilot.pause()
             assert board.view.processes.selected == key
         marked = [index for index, text in enumerate(screen_text(app)) if "▌" in text]
@@ -264,7 +264,7 @@ async def test_a_click_selects_and_a_second_opens() -> None:
         assert found(app, "nginx-worker (31)")
         assert found(app, "/usr/bin/nginx-worker --flag")
         assert found(app, "30 nginx")
-        board.take_processes(app.calls.processes(table_of((1, 0, "init", 0.0, 1), at_ms=START + 9000)))
+        board.take_processes(app.calls.table(table_of((1, 0, "init", 0.0, 1), at_ms=START + 9000)))
         await settled(app, pilot)
         assert found(app, "ended")
         assert found(app, "/usr/bin/nginx-worker --flag")

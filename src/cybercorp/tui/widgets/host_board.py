@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import ClassVar, Protocol
 
 import msgspec
@@ -11,13 +12,13 @@ from textual.app import ComposeResult
 from textual.containers import Container
 from textual.message import Message
 
-from cybercorp.client.results import QueryResult
 from cybercorp.core.errors import CyberCorpError, NotFoundError
 from cybercorp.protocol.hosts import Host
 from cybercorp.protocol.live import MetricsCatalogueUpdate, MetricsUpdate, ProcessesUpdate
 from cybercorp.protocol.metrics import HostLatest, QueryAnswer
-from cybercorp.protocol.processes import HostProcesses, ProcessTable
+from cybercorp.protocol.processes import ProcessTable
 from cybercorp.security.display import safe_text
+from cybercorp.tui.clients import MetricCalls, ProcessCalls
 from cybercorp.tui.state.host_layout import PANELS, PROCESSES
 from cybercorp.tui.state.host_metrics import GAUGE_HISTORY, RATE_HISTORY
 from cybercorp.tui.state.host_panels import Canvas, PanelText
@@ -40,14 +41,17 @@ class HostsCalls(Protocol):
     async def latest(self, host: str, at_ms: int | None = None) -> HostLatest: ...
 
 
-class MetricsCalls(Protocol):
-    async def query(
-        self, *metrics: str, hosts: str, since: int, until: int, step: int | None = None, points: int | None = None
-    ) -> QueryResult: ...
+class HostClient(Protocol):
+    """What the board asks of a client; a `FleetClient` has it."""
 
+    @property
+    def hosts(self) -> HostsCalls: ...
 
-class ProcessesCalls(Protocol):
-    async def list(self, host: str, at_ms: int | None = None) -> HostProcesses: ...
+    @property
+    def metrics(self) -> MetricCalls: ...
+
+    @property
+    def processes(self) -> ProcessCalls: ...
 
 
 class HostBoard(Container):
@@ -69,14 +73,11 @@ class HostBoard(Container):
     class Known(Message):
         """Something about the host itself became known: the header has more to say."""
 
-    def __init__(
-        self, host: str, hosts: HostsCalls, metrics: MetricsCalls, processes: ProcessesCalls, *, id: str | None = None
-    ) -> None:
+    def __init__(self, host: str, ready: Callable[[], Awaitable[HostClient]], *, id: str | None = None) -> None:
+        """`ready` gives the client, as soon as there is one."""
         super().__init__(id=id)
         self.view = HostView(host)
-        self._hosts = hosts
-        self._metrics = metrics
-        self._processes = processes
+        self._ready = ready
         self._pointed: int | None = None
         self._filled = False
         self._cpu = CpuPanel(self.view, number=1, id="cpu")
@@ -170,7 +171,7 @@ class HostBoard(Container):
     async def learn(self) -> None:
         """Who this host is."""
         try:
-            self.view.host = await self._hosts.get(self.view.name)
+            self.view.host = await (await self._ready()).hosts.get(self.view.name)
         except CyberCorpError as error:
             if not self.view.live.known:
                 self.fail(str(error))
@@ -215,7 +216,7 @@ class HostBoard(Container):
             self._show_past_processes(at_ms, table)
 
     async def _history(self, until_ms: int) -> QueryAnswer | None:
-        result = await self._metrics.query(
+        result = await (await self._ready()).metrics.query(
             *GAUGE_HISTORY,
             *RATE_HISTORY,
             hosts=self.view.selector(),
@@ -231,7 +232,7 @@ class HostBoard(Container):
 
     async def _latest(self, at_ms: int) -> HostLatest | str | None:
         try:
-            return await self._hosts.latest(self.view.name, at_ms)
+            return await (await self._ready()).hosts.latest(self.view.name, at_ms)
         except NotFoundError:
             return None
         except CyberCorpError as error:
@@ -247,7 +248,7 @@ class HostBoard(Container):
 
     async def _past_processes(self, at_ms: int) -> ProcessTable | str | None:
         try:
-            return (await self._processes.list(self.view.name, at_ms)).table
+            return (await (await self._ready()).processes.list(self.view.name, at_ms)).table
         except NotFoundError:
             return None
         except CyberCorpError as error:
