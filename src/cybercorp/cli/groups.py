@@ -73,7 +73,8 @@ class NounGroup(TyperGroup):
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         first = args[0] if args else ""
-        if first not in self.commands and first not in ctx.help_option_names:
+        completing = ctx.resilient_parsing and not args
+        if first not in self.commands and first not in ctx.help_option_names and not completing:
             args = [next(iter(self.commands)), *args]
         return super().parse_args(ctx, args)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,7 +98,7 @@ def test_a_torn_table_is_cut_at_its_shortest_column(short: str) -> None:
         "started_at_ms": [0, 0],
     }
     columns[short] = columns[short][:1]
-    table = ProcessTable(timestamp_ms=5, total=2, **columns)
+    table = msgspec.convert({"timestamp_ms": 5, "total": 2, **columns}, ProcessTable)
     rows = rows_of(HostProcesses(host="h", host_id="i", live=True, table=table))
     assert [one.pid for one in rows] == [1]
     assert rows[0].time_ms == 5

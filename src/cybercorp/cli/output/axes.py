@@ -33,8 +33,8 @@ def value_scale(low: float, high: float, unit: str, most_ticks: int) -> Scale:
     if unit == "1" and low == 0 and 0.5 < high <= 1:
         high = 1.0
     if high - low <= max(abs(low), abs(high)) * 1e-9 + 1e-12:
-        spread = abs(high) * 0.1 or 1.0
-        low, high = (0.0, spread) if low == 0 else (low - spread, high + spread)
+        spread = abs(high) * 0.1
+        low, high = (0.0, 1.0) if spread < 1e-12 else (low - spread, high + spread)
     step = _round_step((high - low) / max(most_ticks - 1, 1), binary=unit.startswith("By"))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     ticks = [number * step for number in range(first, last + 1)]
