@@ -6,13 +6,16 @@ import datetime as dt
 import itertools
 import time
 
+import msgspec
 import pytest
 
 from cybercorp.tui.state.lines import line_width, text_of
-from cybercorp.tui.state.processes import ProcessModel, ProcessSort
+from cybercorp.tui.state.processes import ProcessModel
 from cybercorp.tui.state.processes_details import process_details
 from cybercorp.tui.state.processes_moments import Moments
+from cybercorp.tui.state.processes_order import ProcessSort
 from cybercorp.tui.state.processes_rows import ColumnUnits, columns_for, header_line, place_columns, row_line, since
+from cybercorp.tui.state.processes_table import sound
 from tests.unit.tui.process_tables import many, table_of
 
 NOW = dt.datetime(2026, 11, 23, 14, 0, tzinfo=dt.UTC)
@@ -243,3 +246,13 @@ def test_five_thousand_processes_stay_quick() -> None:
             row_line(model, index, columns, now=NOW)
         best = min(best, time.perf_counter() - began)
     assert best < 0.1
+
+
+def test_a_broken_table_is_refused_and_a_strange_one_mended() -> None:
+    """Columns of different lengths are no table; NaN, infinite and negative numbers are unknown."""
+    good = table_of((1, 0, "a", 0.5, 1))
+    assert sound(good) is good
+    assert sound(msgspec.structs.replace(good, cpu=[])) is None
+    strange = sound(msgspec.structs.replace(good, cpu=[float("nan")], read_rate=[-1.0], write_rate=[float("inf")]))
+    assert strange is not None
+    assert (strange.cpu, strange.read_rate, strange.write_rate) == ([None], [None], [None])

@@ -6,7 +6,7 @@ import datetime as dt
 import re
 from collections.abc import Callable
 
-from cybercorp.core.units import format_bytes, format_seconds
+from cybercorp.core.units import UNKNOWN, format_bytes, format_seconds
 from cybercorp.protocol.hosts import Host
 from cybercorp.protocol.metrics import HostLatest, QueryAnswer
 from cybercorp.protocol.processes import ProcessTable
@@ -170,5 +170,8 @@ class HostView:
 
 
 def clock(at_ms: int) -> str:
-    """The local time of day of an instant."""
-    return f"{dt.datetime.fromtimestamp(at_ms / 1000).astimezone():%H:%M:%S}"
+    """The local time of day of an instant; unknown where a host's clock says what no calendar has."""
+    try:
+        return f"{dt.datetime.fromtimestamp(at_ms / 1000).astimezone():%H:%M:%S}"
+    except (ValueError, OverflowError, OSError):
+        return UNKNOWN

@@ -7,42 +7,18 @@ somebody looks at are turned into text.
 from __future__ import annotations
 
 import contextlib
-import math
-from collections import deque
 from collections.abc import Sequence
-from enum import StrEnum
 
 from cybercorp.core.errors import InvalidInputError
 from cybercorp.protocol.processes import ProcessTable
 from cybercorp.security.display import safe_text
+from cybercorp.tui.state.processes_activity import HISTORY_MS, Activity, ProcessKey
 from cybercorp.tui.state.processes_filter import ProcessFilter, parse_process_filter
+from cybercorp.tui.state.processes_order import ProcessSort, names, ordered, weights
 from cybercorp.tui.state.processes_tree import TreeRow, ancestors, forest
 
-HISTORY_MS = 60_000
 _LIMITS = {"name": 80, "user": 40, "command": 600, "state": 8}
 _FULL_LIMIT = 32_768
-
-ProcessKey = tuple[int, int]  # (pid, started_at_ms): names a process for its whole life
-
-
-class ProcessSort(StrEnum):
-    """The columns that the table can be sorted by."""
-
-    PID = "pid"
-    USER = "user"
-    COMMAND = "command"
-    CPU = "cpu"
-    MEMORY = "rss"
-    THREADS = "threads"
-    READ = "read"
-    WRITE = "write"
-    IO = "io"
-    STARTED = "started"
-
-    @property
-    def descends(self) -> bool:
-        """Whether the column is first sorted with the largest on top."""
-        return self not in (ProcessSort.PID, ProcessSort.USER, ProcessSort.COMMAND)
 
 
 class ProcessModel:
@@ -63,8 +39,7 @@ class ProcessModel:
         self._live = False
         self._collapsed: set[ProcessKey] = set()
         self._safe: dict[tuple[str, str], str] = {}
-        self._activity: dict[ProcessKey, deque[tuple[int, float]]] = {}
-        self._ticks: deque[int] = deque(maxlen=240)
+        self._activity = Activity()
 
     # what comes in
 
@@ -76,7 +51,7 @@ class ProcessModel:
         if len(self._safe) > 8 * len(table.pid) + 2000:
             self._safe.clear()
         if live:
-            self._remember(table)
+            self._activity.add(table)
         self._arrange()
 
     def clear(self) -> None:
@@ -207,26 +182,7 @@ class ProcessModel:
 
     def activity(self, row: int, count: int, *, window_ms: int = HISTORY_MS) -> list[float | None]:
         """The process's CPU (ratio of a core) over the last minute in `count` steps; None where nobody watched."""
-        step = window_ms / count
-        start = self.table.timestamp_ms - window_ms
-        values: list[float | None] = [None] * count
-        for tick in self._ticks:
-            if tick > start:
-                values[min(int((tick - start) / step), count - 1)] = 0.0
-        began = self.table.started_at_ms[row]
-        for timestamp_ms, cpu in self._activity.get(self.key(row), ()):
-            if timestamp_ms > start:
-                position = min(int((timestamp_ms - start) / step), count - 1)
-                values[position] = max(values[position] or 0.0, cpu)
-        for index in range(1, count):
-            # Steps shorter than the interval of the tables have none of their own.
-            if (
-                values[index] is None
-                and values[index - 1] is not None
-                and any(one is not None for one in values[index : index + 1 + math.ceil(2500 / step)])
-            ):
-                values[index] = values[index - 1]
-        return [None if start + (index + 1) * step < began else one for index, one in enumerate(values)]
+        return self._activity.steps(self.key(row), self.table.timestamp_ms, count, window_ms=window_ms)
 
     def _raw(self, field: str, row: int) -> str:
         table = self.table
@@ -241,25 +197,6 @@ class ProcessModel:
                 # A kernel thread has no command line; brackets are how ps(1) says so.
                 return table.command[row] or f"[{table.name[row]}]"
 
-    def _remember(self, table: ProcessTable) -> None:
-        now = table.timestamp_ms
-        if self._ticks and now <= self._ticks[-1]:
-            if now == self._ticks[-1]:
-                return
-            self._ticks.clear()
-            self._activity.clear()
-        self._ticks.append(now)
-        oldest = now - HISTORY_MS - 5_000
-        while self._ticks and self._ticks[0] < oldest:
-            self._ticks.popleft()
-        # Only moments in which a process worked are kept: of 5,000 processes a few hundred ever do.
-        for pid, started, cpu in zip(table.pid, table.started_at_ms, table.cpu, strict=True):
-            if cpu is not None and cpu > 0:
-                self._activity.setdefault((pid, started), deque(maxlen=240)).append((now, cpu))
-        if len(self._ticks) % 16 == 0:
-            for key in [key for key, seen in self._activity.items() if seen[-1][0] < oldest]:
-                del self._activity[key]
-
     def _arrange(self) -> None:
         table = self.table
         everything = range(len(table.pid))
@@ -268,13 +205,13 @@ class ProcessModel:
             self._arrange_tree(kept)
         else:
             self.tree_rows = []
-            self.rows = self._sorted(kept)
+            self.rows = ordered(self.table, kept, self.sort, self.text, descending=self.descending)
         self._place_selection()
 
     def _arrange_tree(self, kept: Sequence[int]) -> None:
         table = self.table
-        weight = self._weights()
-        texts = None if weight is not None else self._texts()
+        weight = weights(table, self.sort)
+        texts = None if weight is not None else self._sort_texts()
         pids = table.pid
 
         def sort_key(row: int) -> tuple[str, float]:
@@ -292,59 +229,8 @@ class ProcessModel:
         )
         self.rows = [one.row for one in self.tree_rows]
 
-    def _sorted(self, rows: Sequence[int]) -> list[int]:
-        """Rows in order; equal ones by pid, unknown values last in either direction."""
-        pids = self.table.pid
-        if self.sort in (ProcessSort.USER, ProcessSort.COMMAND):
-            texts = self._texts()
-            by_pid = sorted(rows, key=pids.__getitem__)
-            return sorted(by_pid, key=texts.__getitem__, reverse=self.descending)
-        values = self._numbers()
-        known = sorted((row for row in rows if values[row] is not None), key=pids.__getitem__)
-        known.sort(key=lambda row: values[row] or 0.0, reverse=self.descending)
-        return known + sorted((row for row in rows if values[row] is None), key=pids.__getitem__)
-
-    def _texts(self) -> list[str]:
-        field = "user" if self.sort is ProcessSort.USER else "command"
-        names = [self.text(field, row) for row in range(len(self.table.pid))]
-        if field == "command":
-            programs = [name.partition(" ")[0] for name in names]
-            names = [name if name.startswith("[") else name.rpartition("/")[2] for name in programs]
-        return [name.casefold() for name in names]
-
-    def _numbers(self) -> Sequence[float | None]:
-        table = self.table
-        match self.sort:
-            case ProcessSort.PID:
-                return table.pid
-            case ProcessSort.MEMORY:
-                return table.rss_bytes
-            case ProcessSort.THREADS:
-                return table.threads
-            case ProcessSort.READ:
-                return table.read_rate
-            case ProcessSort.WRITE:
-                return table.write_rate
-            case ProcessSort.IO:
-                pairs = zip(table.read_rate, table.write_rate, strict=True)
-                return [None if a is None and b is None else (a or 0.0) + (b or 0.0) for a, b in pairs]
-            case ProcessSort.STARTED:
-                return table.started_at_ms
-            case _:
-                return table.cpu
-
-    def _weights(self) -> list[float] | None:
-        """What a subtree adds up to; None for columns that make no sense as a sum."""
-        if self.sort in (
-            ProcessSort.CPU,
-            ProcessSort.MEMORY,
-            ProcessSort.THREADS,
-            ProcessSort.READ,
-            ProcessSort.WRITE,
-            ProcessSort.IO,
-        ):
-            return [float(value or 0.0) for value in self._numbers()]
-        return None
+    def _sort_texts(self) -> list[str]:
+        return names(self.table, self.sort, self.text)
 
     def _place_selection(self) -> None:
         """Find the selected process among the shown rows. Only one that has ended gives its place to another."""

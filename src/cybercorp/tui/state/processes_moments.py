@@ -4,38 +4,13 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left
-from collections.abc import Sequence
-
-import msgspec
 
 from cybercorp.protocol.processes import ProcessTable
+from cybercorp.tui.state.processes_table import take
 
 _KEEP_MS = 315_000
 _BY_CPU = 15
 _BY_MEMORY = 5
-_COLUMNS = (
-    "pid",
-    "parent",
-    "name",
-    "command",
-    "user",
-    "state",
-    "cpu",
-    "cpu_time_s",
-    "rss_bytes",
-    "threads",
-    "read_bytes",
-    "write_bytes",
-    "read_rate",
-    "write_rate",
-    "started_at_ms",
-)
-
-
-def take(table: ProcessTable, rows: Sequence[int]) -> ProcessTable:
-    """The same table with these rows only, marked as a selection."""
-    columns = {name: [getattr(table, name)[row] for row in rows] for name in _COLUMNS}
-    return msgspec.structs.replace(table, partial=True, **columns)
 
 
 class Moments:

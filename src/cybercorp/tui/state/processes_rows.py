@@ -9,7 +9,8 @@ from typing import NamedTuple
 from cybercorp.core.units import UNKNOWN
 from cybercorp.tui.state.charts import sparkline
 from cybercorp.tui.state.lines import Line, Run, Tone, cut, heat, left, right, width_of
-from cybercorp.tui.state.processes import ProcessModel, ProcessSort
+from cybercorp.tui.state.processes import ProcessModel
+from cybercorp.tui.state.processes_order import ProcessSort
 from cybercorp.tui.state.processes_tree import TreeRow, guide
 from cybercorp.tui.state.scales import Scale, byte_scale
 

@@ -25,6 +25,7 @@ from cybercorp.tui.state.host_panels import Canvas, PanelText
 from cybercorp.tui.state.host_tracks import WINDOW_MS
 from cybercorp.tui.state.host_view import HostView, clock
 from cybercorp.tui.state.lines import Line, Run, Tone
+from cybercorp.tui.state.processes_table import sound
 from cybercorp.tui.widgets.cpu_panel import CpuPanel
 from cybercorp.tui.widgets.host_grid import HostGrid
 from cybercorp.tui.widgets.panel import Panel
@@ -116,9 +117,12 @@ class HostBoard(Container):
 
     def take_processes(self, update: ProcessesUpdate) -> None:
         """A live process table."""
-        self.view.add_processes(update.table)
+        table = sound(update.table)
+        if table is None:
+            return
+        self.view.add_processes(table)
         if self.view.at_ms is None and self._pointed is None:
-            self.processes.show(update.table, live=True)
+            self.processes.show(table, live=True)
             self._renew_details()
 
     def interrupted(self) -> None:
@@ -248,7 +252,8 @@ class HostBoard(Container):
 
     async def _past_processes(self, at_ms: int) -> ProcessTable | str | None:
         try:
-            return (await (await self._ready()).processes.list(self.view.name, at_ms)).table
+            answer = await (await self._ready()).processes.list(self.view.name, at_ms)
+            return sound(answer.table)
         except NotFoundError:
             return None
         except CyberCorpError as error:

@@ -14,7 +14,8 @@ from textual.strip import Strip
 
 from cybercorp.tui.state.host_panels import Canvas, PanelText
 from cybercorp.tui.state.lines import Line, Run, Tone, fit
-from cybercorp.tui.state.processes import ProcessKey, ProcessModel
+from cybercorp.tui.state.processes import ProcessModel
+from cybercorp.tui.state.processes_activity import ProcessKey
 from cybercorp.tui.state.processes_details import process_details, process_title
 from cybercorp.tui.widgets.glyphs import wants_ascii
 from cybercorp.tui.widgets.palette import palette_of

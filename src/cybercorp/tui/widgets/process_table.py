@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from typing import ClassVar
 
@@ -16,7 +17,8 @@ from textual.strip import Strip
 
 from cybercorp.protocol.processes import ProcessTable
 from cybercorp.tui.state.lines import Line, Run, Tone, fit
-from cybercorp.tui.state.processes import ProcessModel, ProcessSort
+from cybercorp.tui.state.processes import ProcessModel
+from cybercorp.tui.state.processes_order import ProcessSort
 from cybercorp.tui.state.processes_rows import (
     MARK,
     ColumnUnits,
@@ -84,7 +86,7 @@ class ProcessTableView(ScrollView, can_focus=True):
         """Show a newer table. The selected process stays where it is on the screen, as far as the list allows."""
         before = self._screen_row()
         self.model.show(table, live=live)
-        if table.timestamp_ms:
+        with contextlib.suppress(ValueError, OverflowError, OSError):  # the host's clock may say anything
             self._now = dt.datetime.fromtimestamp(table.timestamp_ms / 1000).astimezone()
         self._after_change(keep_row=before)
 
