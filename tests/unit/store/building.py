@@ -90,7 +90,8 @@ def reference(
         if lasting[timestamp] == place and key in values and math.isfinite(values[key])
     ]
     if aggregation is Aggregation.RATE:
-        return _rates([one for one in visible if one[1] >= 0], start_ms, step_ms, points)
+        low, high = start_ms - max(LOOKBACK_MS, step_ms), start_ms + points * step_ms
+        return _rates([one for one in visible if one[1] >= 0 and low <= one[0] < high], start_ms, step_ms, points)
     answer = []
     for point in range(points):
         low = start_ms + point * step_ms

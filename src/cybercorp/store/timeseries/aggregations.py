@@ -125,6 +125,9 @@ def _quantiles(places: Integers, values: Floats, points: int, quantile: float) -
 
 def _rates(timestamps: Integers, values: Floats, start_ms: int, step_ms: int, points: int) -> Floats:
     result = np.full((points, values.shape[1]), np.nan)
+    reach = (timestamps >= start_ms - max(LOOKBACK_MS, step_ms)) & (timestamps < start_ms + points * step_ms)
+    if not reach.all():
+        timestamps, values = timestamps[reach], values[reach]
     for column in range(values.shape[1]):
         known = np.isfinite(values[:, column]) & (values[:, column] >= 0)
         result[:, column] = _rate(timestamps[known], values[known, column], start_ms, step_ms, points)

@@ -106,7 +106,7 @@ class Queries:
         results: list[SeriesResult] = []
         for at in range(0, len(keys), width):
             places = {key: place for place, key in enumerate(keys[at : at + width])}
-            timestamps, values = self._gather(state, picture, places, columns_of, from_ms, end_ms)
+            timestamps, values = self._gather(state, picture, places, columns_of)
             found = aggregate(
                 timestamps,
                 values,
@@ -125,10 +125,8 @@ class Queries:
         picture: Picture,
         places: dict[str, int],
         columns_of: Callable[[int], list[_Column]],
-        from_ms: int,
-        end_ms: int,
     ) -> tuple[Integers, Floats]:
-        """The range in order of arrival, [rows] and [rows, series]; NaN where a row's catalogue lacks the series."""
+        """All rows of a picture in order of arrival: [rows], [rows, series]. NaN where a row lacks the series."""
         pieces: list[_Piece] = []
         with self._session.storage.reader() as bodies:
             for entry in picture.entries:
@@ -146,9 +144,6 @@ class Queries:
             here = slice(at, at + len(piece.timestamps))
             values[here, [places[column.key] for column in piece.columns]] = piece.values
             at = here.stop
-        outside = (timestamps < from_ms) | (timestamps >= end_ms)
-        if outside.any():
-            timestamps, values = timestamps[~outside], values[~outside]
         return timestamps, values
 
     def _read_piece(

@@ -152,7 +152,8 @@ class SqliteStorage:
 
     def shrink(self, size_bytes: int) -> None:
         with self._errors():
-            self._writer.execute(f"PRAGMA incremental_vacuum({max(1, size_bytes // PAGE_BYTES)})").fetchall()
+            # It gives back one page a step, without a column; only executescript goes on stepping then.
+            self._writer.executescript(f"PRAGMA incremental_vacuum({max(1, size_bytes // PAGE_BYTES)})")
 
     def check(self) -> list[str]:
         with self.reader() as bodies:
@@ -177,6 +178,8 @@ class SqliteStorage:
     def _open_writer(self) -> sqlite3.Connection:
         with self._errors():
             connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=10)
+            # A damaged text is found by its row's checksum; it must not stop the reading of the others.
+            connection.text_factory = lambda data: data.decode(errors="surrogateescape")
             try:
                 for pragma in _WRITER_PRAGMAS:
                     connection.execute(pragma)
