@@ -9,7 +9,7 @@ from cybercorp.tui.state.charts import BLOCKS, UNKNOWN_GLYPH, Column, Zone, area
 from cybercorp.tui.state.host_metrics import HostMetrics
 from cybercorp.tui.state.host_panels import Canvas, PanelText, bar, message, title
 from cybercorp.tui.state.host_tracks import WINDOW_MS
-from cybercorp.tui.state.lines import Line, Run, Tone, fit, heat, right, spread
+from cybercorp.tui.state.lines import Line, Run, Tone, fit, heat, line_width, right, spread
 from cybercorp.tui.state.scales import percent
 
 AXIS = 5  # cells of "100% " left of the chart
@@ -119,7 +119,7 @@ def area_lines(
             elif cell.zone is Zone.AREA:
                 cell_tone = warmth
             elif cell.zone is Zone.BAND:
-                cell_tone = Tone.SECOND
+                cell_tone = Tone.MUTED
             else:
                 cell_tone = Tone.MUTED
             glyph = cell.glyph
@@ -155,11 +155,13 @@ def _split_line(metrics: HostMetrics, canvas: Canvas) -> Line:
         share = split.get(state)
         if state not in _ALWAYS and (share is None or share < 0.005):
             continue
-        number = right(percent(share), 4)
-        line += [Run(("  " if line else "") + state + " ", Tone.MUTED), Run(number, tone)]
+        part = [Run(("  " if line else "") + state + " ", Tone.MUTED), Run(right(percent(share), 4), tone)]
+        if line_width(line) + line_width(part) <= canvas.width:
+            line += part
     load = metrics.value(metrics.catalogue.load.get("1m"))
-    tail = [] if load is None else [Run("load ", Tone.MUTED), Run(f"{load:.2f}", Tone.TEXT)]
-    return spread(line, tail if canvas.width >= 60 else [], canvas.width, ascii=canvas.ascii)
+    tail = [] if load is None else [Run("  load ", Tone.MUTED), Run(f"{load:.2f}", Tone.TEXT)]
+    room = canvas.width - line_width(line) - line_width(tail)
+    return spread(line, tail if room >= 0 else [], canvas.width, ascii=canvas.ascii)
 
 
 def _core_rows(metrics: HostMetrics, canvas: Canvas) -> list[Line]:

@@ -12,6 +12,8 @@ from typing import NamedTuple
 PANELS = ("cpu", "memory", "disks", "network", "filesystems", "load", "pressure", "sensors")
 PROCESSES = "processes"
 _MIN_PROCESSES = 8
+_FEW_PROCESSES = 11  # lines of the process table when that keeps all panels on one page
+_LOW_CHART = 8
 _WIDE = 150
 _MEDIUM = 104
 
@@ -61,6 +63,12 @@ def plan(
     rows = _rows(width, present)
     heights = [_height(row, wants, height) for row in rows]
     lower = max(_MIN_PROCESSES, height // 2 if height < 30 else min(height * 2 // 5, 16))
+    excess = sum(heights) + lower - height
+    if heights and 0 < excess <= (lower - _FEW_PROCESSES) + (heights[0] - _LOW_CHART):
+        # A little less chart and fewer processes keep everything on one page.
+        shrunk = min(excess, max(lower - _FEW_PROCESSES, 0))
+        lower -= shrunk
+        heights[0] -= excess - shrunk
     pages = _pages(heights, max(height - lower, min(heights, default=0)))
     count = len(pages) + 1
     page %= count

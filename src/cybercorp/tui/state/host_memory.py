@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cybercorp.core.units import UNKNOWN
-from cybercorp.tui.state.charts import meter, sparkline
+from cybercorp.tui.state.charts import Column, meter, sparkline
 from cybercorp.tui.state.host_cpu import area_lines
 from cybercorp.tui.state.host_metrics import HostMetrics
 from cybercorp.tui.state.host_panels import Canvas, PanelText, bar, message, title
@@ -110,13 +110,27 @@ def load_panel(metrics: HostMetrics, canvas: Canvas) -> PanelText:
         text = UNKNOWN if value is None else f"{value:.2f}"
         line += [Run(("  " if line else "") + f"{name} ", Tone.MUTED), Run(text, heat(_per_core(value, cores)))]
     lines = [fit(line, canvas.width, ascii=canvas.ascii)]
-    spark = metrics.spark([catalogue.load.get("1m")], canvas.width)
-    top = max([float(cores), *(value for value in spark if value is not None)])
-    lines.append([Run(sparkline(spark, canvas.width, high=top, ascii=canvas.ascii), heat(_per_core(one, cores)))])
-    lines += _activity_lines(metrics, canvas)
+    tail = _activity_lines(metrics, canvas)
+    room = canvas.height - len(lines) - len(tail)
+    if room >= 3:
+        lines += _load_area(metrics, Canvas(canvas.width, room, canvas.ascii), cores)
+    else:
+        spark = metrics.spark([catalogue.load.get("1m")], canvas.width)
+        top = max([float(cores), *(value for value in spark if value is not None)])
+        drawn = sparkline(spark, canvas.width, high=top, ascii=canvas.ascii)
+        lines.append([Run(drawn, heat(_per_core(one, cores)))])
+    lines += tail
     key = UNKNOWN if one is None else f"{one:.2f}"
     note = [Run(f"{cores} core{'s' if cores > 1 else ''}", Tone.MUTED)]
     return PanelText(title("Load", key, heat(_per_core(one, cores))), lines[: canvas.height], note)
+
+
+def _load_area(metrics: HostMetrics, canvas: Canvas, cores: int) -> list[Line]:
+    """Load over time; its full height is one waiting task a core, or the largest load if that is more."""
+    columns = metrics.columns(metrics.catalogue.load.get("1m"), canvas.width * (1 if canvas.ascii else 2))
+    top = max([float(cores), *(one.high for one in columns if one is not None)])
+    scaled = [None if one is None else Column(one.low / top, one.mid / top, one.high / top) for one in columns]
+    return area_lines(scaled, canvas.width, canvas.height, ascii=canvas.ascii)
 
 
 def _per_core(load: float | None, cores: int) -> float | None:

@@ -179,7 +179,7 @@ def _cell(
         case "spark":
             values = model.activity(row, width)
             top = max((value for value in values if value is not None), default=0.0)
-            drawn = sparkline(values, width, high=max(top, 0.5), ascii=ascii)
+            drawn = sparkline(values, width, high=max(top, 1.0), ascii=ascii)
             return drawn, heat(top) if top >= 0.0005 else Tone.BORDER
         case "threads":
             return right(str(table.threads[row]), width), Tone.MUTED

@@ -162,6 +162,12 @@ class HostBoard(Container):
         self._say_page()
         return done
 
+    def step_back(self) -> bool:
+        """Undo what narrows the view, one thing at a time; False when nothing does."""
+        if self.grid.enlarged is not None:
+            return self.enlarge(None)
+        return self.processes.clear_filter()
+
     def renew(self) -> None:
         """Draw what changed."""
         self.grid.reconsider()

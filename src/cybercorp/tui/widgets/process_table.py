@@ -50,7 +50,7 @@ class ProcessTableView(ScrollView, can_focus=True):
     ALLOW_SELECT: ClassVar[bool] = False
     ALLOW_MAXIMIZE = False
     DEFAULT_CSS = """
-    ProcessTableView { overflow-x: hidden; overflow-y: auto; scrollbar-size-vertical: 1; }
+    ProcessTableView { overflow-x: hidden; overflow-y: auto; scrollbar-size-vertical: 1; scrollbar-gutter: stable; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "move(-1)", "up", show=False),
