@@ -57,4 +57,3 @@ class HeaderBar(ActionLine):
         middle = [Run(said.trouble, Tone.ERROR)] if said.trouble else said.about
         left = [Hot(Run(f" {said.name}", Tone.TITLE), "app.back"), Hot(Run("  ")), *plain(middle)]
         return [*fit_hot(left, max(room, 0), ascii=wants_ascii(self.app)), *right]
-

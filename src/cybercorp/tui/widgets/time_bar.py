@@ -110,7 +110,7 @@ class TimeBar(Widget):
     def _instant_under(self, x: int) -> int | None:
         columns = self.columns
         column = x - self._left(columns)
-        return columns.instant_of(column) if 0 <= column < columns.count else None
+        return columns.instant_of(column) if 0 <= column < columns.length else None
 
     def _point(self, at_ms: int | None) -> None:
         if at_ms != self._pointed:
@@ -118,17 +118,16 @@ class TimeBar(Widget):
             self.renew()
 
     def _left(self, columns: Columns) -> int:
-        return self.size.width - _EDGE - columns.count
+        return self.size.width - _EDGE - columns.length
 
     def _describe(self) -> list[Line]:
         columns = self.columns
-        ascii = wants_ascii(self.app)
         values = self.track.values(columns)
         start, end = (_edge_time(one, columns) for one in (columns.start_ms, columns.end_ms))
         left = self._left(columns)
         bar: Line = [Run(f"{start:>{left - 1}} ", Tone.MUTED)]
         cursor = None if self._instant.at_ms is None else columns.column_at(self._instant.at_ms)
-        glyphs = sparkline(values, columns.count, high=1.0, ascii=ascii)
+        glyphs = sparkline(values, columns.length, high=1.0, ascii=wants_ascii(self.app))
         for column, glyph in enumerate(glyphs):
             known = values[column] is not None and not self.stale
             tone = Tone.CURSOR if column == cursor else heat(values[column]) if known else Tone.MUTED
@@ -136,7 +135,11 @@ class TimeBar(Widget):
                 bar[-1] = Run(bar[-1].text + glyph, tone)
             else:
                 bar.append(Run(glyph, tone))
-        bar.append(Run(f" {end if self._instant.window()[1] < self._instant.now_ms() - columns.step_ms else 'now'}", Tone.MUTED))
+        bar.append(
+            Run(
+                f" {end if self._instant.window()[1] < self._instant.now_ms() - columns.step_ms else 'now'}", Tone.MUTED
+            )
+        )
         return [self._rule(columns, left, cursor), fit(bar, self.size.width)]
 
     def _rule(self, columns: Columns, left: int, cursor: int | None) -> Line:
@@ -149,10 +152,7 @@ class TimeBar(Widget):
             cells[left + cursor] = Run("▼", Tone.ACCENT)
         taken = line_width(label)
         # The label stands at the left unless the cursor or the mouse is there.
-        if cursor is not None and left + cursor < taken + 2:
-            at = width - taken - 2
-        else:
-            at = 1
+        at = width - taken - 2 if cursor is not None and left + cursor < taken + 2 else 1
         kept = _join(cells[:at]) + label + _join(cells[at + taken :])
         return fit(kept, width)
 
@@ -175,7 +175,7 @@ class TimeBar(Widget):
 
 def _edge_time(at_ms: int, columns: Columns) -> str:
     text = describe_instant(at_ms, at_ms)
-    return text[:5] if columns.step_ms * columns.count <= 86_400_000 else _day(at_ms)
+    return text[:5] if columns.step_ms * columns.length <= 86_400_000 else _day(at_ms)
 
 
 def _day(at_ms: int) -> str:

@@ -1,0 +1,63 @@
+"""The `?` screen: every key of the screen below, from the registry, with its mouse way."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.text import Text
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from cybercorp.tui.actions import Place, actions_of, grouped, key_label
+
+_KEYS, _TITLE = 14, 48
+
+
+class HelpScreen(ModalScreen[None]):
+    """Closed by esc, ? or a click beside it."""
+
+    DEFAULT_CSS = """
+    HelpScreen { align: center middle; background: $background 60%; }
+    HelpScreen > VerticalScroll {
+        width: 100; max-width: 96%; height: auto; max-height: 92%; background: $surface; border: round $primary;
+        padding: 0 2; scrollbar-size-vertical: 1;
+    }
+    HelpScreen Static { height: auto; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,question_mark,f1", "close", "Close", show=False),
+    ]
+
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self._place = place
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll() as box:
+            box.border_title = f"Keys · {self._place.value}"
+            box.border_subtitle = "esc closes"
+            yield Static(help_text(self._place))
+
+    def action_close(self) -> None:
+        self.dismiss(None)
+
+    def on_click(self, event: events.Click) -> None:
+        if self.get_widget_at(event.screen_x, event.screen_y)[0] is self:
+            self.dismiss(None)
+
+
+def help_text(place: Place) -> Text:
+    """All actions of a screen by group: keys, what they do, how the mouse does it."""
+    text = Text(no_wrap=True, overflow="ellipsis")
+    for group, actions in grouped(actions_of(place)).items():
+        text.append(f"\n{group}\n", style="bold")
+        for one in actions:
+            keys = "  ".join(key_label(key) for key in one.keys)
+            text.append(f"  {keys:<{_KEYS}}", style="bold")
+            text.append(f"{one.title:<{_TITLE}}")
+            text.append(f"{one.mouse}\n", style="dim")
+    return text
