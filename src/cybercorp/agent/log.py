@@ -46,3 +46,7 @@ class Log:
         held_back = f" ({last[1]} such lines held back)" if last is not None and last[1] else ""
         self._last[topic] = (now, 0)
         self.line(f"{text}{held_back}")
+
+    def forget(self, topic: str) -> None:
+        """Let the next line of this topic through: it says something new."""
+        self._last.pop(topic, None)

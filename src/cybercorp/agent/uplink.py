@@ -6,6 +6,7 @@ selector. What was sent stays in the spool until the server says that it is dura
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import selectors
 import threading
@@ -72,6 +73,7 @@ class Uplink:
         self._codec = Codec()
         self._opened: queue.SimpleQueue[AgentConnection | CyberCorpError] = queue.SimpleQueue()
         self._connecting = False
+        self._closed = False
         self._connection: AgentConnection | None = None
         self._session: AgentSession | None = None
         self._generation = 0
@@ -147,7 +149,17 @@ class Uplink:
 
     def close(self) -> None:
         """Say goodbye."""
+        self._closed = True
         self._drop()
+        self._close_late()
+
+    def _close_late(self) -> None:
+        """Close connections that were opened after nobody wanted them any more."""
+        while not self._opened.empty():
+            with contextlib.suppress(queue.Empty):
+                late = self._opened.get_nowait()
+                if isinstance(late, AgentConnection):
+                    late.close()
 
     # -- connecting --------------------------------------------------------------------------------------------------
 
@@ -164,6 +176,8 @@ class Uplink:
         except Exception as error:  # noqa: BLE001 - the thread's supervisor: a bug must end in a retry, not in silence
             outcome = UnreachableError(f"Connecting failed: {type(error).__name__}: {error}.")
         self._opened.put(outcome)
+        if self._closed:
+            self._close_late()
         self._wake.ring()
 
     def _take_over(self, outcome: AgentConnection | CyberCorpError, now: float) -> None:
@@ -203,9 +217,9 @@ class Uplink:
             self.unauthenticated = error
         if self._failure != error.error_code:
             self._failure = error.error_code
-            self._log.line(f"{error} Trying again in at most {CAP_S:g} s; nothing is lost meanwhile.")
-        else:
-            self._log.limited(f"uplink {error.error_code}", str(error), _SAME_FAILURE_S)
+            self._log.forget("uplink")
+        text = f"{error} Trying again in at most {CAP_S:g} s; nothing is lost meanwhile."
+        self._log.limited("uplink", text, _SAME_FAILURE_S)
 
     def _drop(self) -> None:
         connection, self._connection, self._session = self._connection, None, None
@@ -225,6 +239,7 @@ class Uplink:
                 case Welcome() as welcome:
                     self._welcomed(welcome, now)
                 case Acknowledge():
+                    self._backoff.succeeded()
                     self._spool.acknowledge(session.acked_seq)
                 case Refuse() as refuse:
                     self._hold_until = now + min(max(refuse.retry_after_s, 0.1), CAP_S)

@@ -24,6 +24,10 @@ class Backoff:
         self._draw = draw
         self._failures = 0
 
+    def succeeded(self) -> None:
+        """The connection was of use: the next failure starts the series anew."""
+        self._failures = 0
+
     def failed(self, *, lasted_s: float = 0.0, hopeless: bool = False) -> float:
         """Seconds to wait after a connection that `lasted_s`: one that held for 5 s starts the series anew.
 

@@ -27,6 +27,15 @@ def test_a_connection_that_held_starts_anew() -> None:
     assert backoff.failed(lasted_s=60) == 0.5
 
 
+def test_a_connection_of_use_starts_anew() -> None:
+    """An agent whose records were acknowledged comes back at once, however short the connection was."""
+    backoff = Backoff(draw=_highest)
+    for _ in range(5):
+        backoff.failed()
+    backoff.succeeded()
+    assert backoff.failed() == 0.5
+
+
 def test_what_is_hopeless_is_tried_slowly() -> None:
     """A revoked token is not asked about every second."""
     assert Backoff(draw=lambda low, high: low).failed(hopeless=True) == CAP_S / 2
