@@ -145,7 +145,7 @@ def _print_plots(answer: QueryAnswer, options: Options, width: int, height: int)
         series = [one for one in answer.series if one.unit == unit]
         shown = sorted(series, key=_highest, reverse=True)[:MOST_SERIES]
         shown = [one for one in series if one in shown]
-        console.print(Text(_title(answer, shown), style="bold", no_wrap=True, overflow="ellipsis"))
+        console.print(Text(_title(answer, shown), style="bold"), no_wrap=True, overflow="ellipsis")
         curves = [Curve(name, one.values) for name, one in zip(series_names(shown), shown, strict=True)]
         lines = draw_plot(
             curves,
@@ -157,7 +157,7 @@ def _print_plots(answer: QueryAnswer, options: Options, width: int, height: int)
             braille=shows_unicode(),
         )
         for line in lines:
-            console.print(Text.assemble(*((run.text, run.style) for run in line), no_wrap=True, overflow="crop"))
+            console.print(Text.assemble(*((run.text, run.style) for run in line)), no_wrap=True, overflow="crop")
         if len(series) > len(shown):
             sys.stdout.flush()
             say(

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated
 
+import msgspec
 import typer
 
 from cybercorp.cli.groups import noun
@@ -99,7 +100,11 @@ COLUMNS: tuple[Column[Host], ...] = (
     Column(key="agent_version", value=lambda host: host.facts.agent_version, detail=True),
 )
 _OF_ONE: tuple[Column[Host], ...] = (
-    *(column for column in COLUMNS if column.key not in ("joined_at", "memory_bytes", "seen_at")),
+    *(
+        msgspec.structs.replace(column, detail=False)
+        for column in COLUMNS
+        if column.key not in ("joined_at", "memory_bytes", "seen_at")
+    ),
     Column(
         key="memory_bytes",
         title="MEMORY",

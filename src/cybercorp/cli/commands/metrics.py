@@ -23,6 +23,7 @@ app = noun("List metrics; query them and draw them.")
 
 _QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?|100)")
 _VALUES_SHOWN = 4
+_MOST_LINES = 26  # a plot needs no more to be read, also in a terminal of 80 lines
 
 
 def _attributes(metric: MetricDescription) -> str:
@@ -114,7 +115,12 @@ def query_metrics(
         )
         if output is OutputFormat.TABLE and not any(_has_value(one.values) for one in result.series):
             raise explain_empty(client, metrics, selectors, start_ms, end_ms)
-    print_answer(result.answer, output, options, size=(width or columns, height or lines - 2) if drawn else None)
+    print_answer(
+        result.answer,
+        output,
+        options,
+        size=(width or columns, height or min(lines - 2, _MOST_LINES)) if drawn else None,
+    )
 
 
 def parse_aggregation(text: str | None) -> tuple[Aggregation | None, float | None]:

@@ -43,6 +43,7 @@ def write_one(row: RowT, columns: Sequence[Column[RowT]], output: OutputFormat, 
     if output is not OutputFormat.TABLE:
         write_object(record(row, columns), output)
         return
+    columns = [column for column in columns if not column.detail]
     if on_terminal():
         from cybercorp.cli.output.tables import Cell, make_console, print_record
 
