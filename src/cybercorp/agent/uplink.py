@@ -20,7 +20,7 @@ from cybercorp.client.agent_session import AgentSession
 from cybercorp.client.backoff import CAP_S, Backoff
 from cybercorp.client.failures import is_hopeless
 from cybercorp.core.clock import Clock
-from cybercorp.core.errors import CyberCorpError, UnauthenticatedError, UnreachableError
+from cybercorp.core.errors import CyberCorpError, InternalError, UnauthenticatedError, UnreachableError
 from cybercorp.core.version import VERSION
 from cybercorp.protocol.agents import MAX_RECORDS_BYTES, Acknowledge, Hello, Refuse, Watch, Welcome
 from cybercorp.protocol.hosts import HostFacts
@@ -32,6 +32,7 @@ _WELCOME_S = 10.0
 _BATCH_BYTES = MAX_RECORDS_BYTES - 8 * 1024
 _CLOCKS_DIFFER_MS = 5_000
 _SAME_FAILURE_S = 300.0
+_JOIN_AGAIN = " If it stays so, join again with: cybercorp agent join URL --token TOKEN."
 
 Opener = Callable[[Credential, float], AgentConnection]
 
@@ -120,8 +121,8 @@ class Uplink:
                 raise UnreachableError(f"The server at {self._credential.url} does not say welcome.")
             self._connection.heartbeat(now)
             self._pump(now)
-        except CyberCorpError as error:
-            self._failed(error, now)
+        except Exception as error:  # noqa: BLE001 - the uplink's supervisor: see `_as_failure`
+            self._failed(_as_failure(error), now)
 
     def on_ready(self, *, readable: bool, writable: bool) -> None:
         """The selector says that the socket can be read or written."""
@@ -132,8 +133,8 @@ class Uplink:
             if readable and self._connection is not None:
                 self._receive(self._connection, now)
             self._pump(now)
-        except CyberCorpError as error:
-            self._failed(error, now)
+        except Exception as error:  # noqa: BLE001 - the uplink's supervisor: see `_as_failure`
+            self._failed(_as_failure(error), now)
 
     def send_processes(self, table: ProcessTable) -> bool:
         """Send a live table; False where nobody can get it now. A table that waits in the socket is not overtaken."""
@@ -171,10 +172,8 @@ class Uplink:
         outcome: AgentConnection | CyberCorpError
         try:
             outcome = self._opener(self._credential, self._timeout_s)
-        except CyberCorpError as error:
-            outcome = error
-        except Exception as error:  # noqa: BLE001 - the thread's supervisor: a bug must end in a retry, not in silence
-            outcome = UnreachableError(f"Connecting failed: {type(error).__name__}: {error}.")
+        except Exception as error:  # noqa: BLE001 - the uplink's supervisor: see `_as_failure`
+            outcome = _as_failure(error)
         self._opened.put(outcome)
         if self._closed:
             self._close_late()
@@ -218,7 +217,8 @@ class Uplink:
         if self._failure != error.error_code:
             self._failure = error.error_code
             self._log.forget("uplink")
-        text = f"{error} Trying again in at most {CAP_S:g} s; nothing is lost meanwhile."
+        advice = _JOIN_AGAIN if isinstance(error, UnauthenticatedError) else ""
+        text = f"{error}{advice} Trying again in at most {CAP_S:g} s; nothing is lost meanwhile."
         self._log.limited("uplink", text, _SAME_FAILURE_S)
 
     def _drop(self) -> None:
@@ -264,7 +264,8 @@ class Uplink:
             return
         spool.acknowledge(welcome.acked_seq)
         waiting = max(0, spool.newest_seq - welcome.acked_seq) if spool.newest_seq else 0
-        self._log.line(f"Connected to {self._credential.url} as {welcome.name}; {waiting} records waited.")
+        other = "" if welcome.version == VERSION else f" (version {welcome.version})"
+        self._log.line(f"Connected to {self._credential.url}{other} as {welcome.name}; {waiting} records waited.")
         off_ms = self._clock.now_ms() - welcome.clock_ms
         if abs(off_ms) > _CLOCKS_DIFFER_MS:
             self._log.line(f"This machine's clock and the server's differ by {off_ms / 1000:.0f} s.")
@@ -294,3 +295,10 @@ class Uplink:
             self._writing = connection.wants_write
             events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._writing else 0)
             self._selector.modify(connection, events, self)
+
+
+def _as_failure(error: Exception) -> CyberCorpError:
+    """A bug while talking to the server ends that connection and is logged; it must not end the agent."""
+    if isinstance(error, CyberCorpError):
+        return error
+    return InternalError(f"The connection failed by a bug: {type(error).__name__}: {error}.")

@@ -56,7 +56,7 @@ class Inbox:
         self._filled = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
-        self._closed = False
+        self.closed = False
 
     def __len__(self) -> int:
         return len(self._updates)
@@ -86,13 +86,13 @@ class Inbox:
 
     def close(self) -> None:
         """Nothing more comes: `get` hands out what waits, then None."""
-        self._closed = True
+        self.closed = True
         self._filled.set()
 
     async def get(self) -> Update | None:
         """The oldest update; waits for one. None after `close`."""
         while not self._updates:
-            if self._closed:
+            if self.closed:
                 return None
             self._filled.clear()
             await self._filled.wait()

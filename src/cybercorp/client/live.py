@@ -24,7 +24,7 @@ from cybercorp.client.backoff import Backoff
 from cybercorp.client.calls import REQUEST_HEADERS
 from cybercorp.client.failures import closed, is_hopeless, refused
 from cybercorp.client.inbox import ConnectionState, Inbox, Update
-from cybercorp.core.errors import CyberCorpError, InvalidInputError, VersionMismatchError
+from cybercorp.core.errors import CyberCorpError, InternalError, InvalidInputError, VersionMismatchError
 from cybercorp.protocol.live import EventsUpdate, Subscribe, Subscribed, Topic, Unsubscribe
 from cybercorp.protocol.registry import Codec, Direction
 from cybercorp.protocol.servers import MAX_MESSAGE_BYTES, SUBPROTOCOL_MSGPACK
@@ -101,10 +101,14 @@ class LiveConnection:
         return self
 
     async def __anext__(self) -> Update:
+        if self._task is None and not self._inbox.closed:
+            raise RuntimeError("open the connection first: async with client.connect_live() as connection")
         update = await self._inbox.get()
-        if update is None:
-            raise StopAsyncIteration
-        return update
+        if update is not None:
+            return update
+        if self._task is not None and not self._task.cancelled() and (bug := self._task.exception()) is not None:
+            raise InternalError("The live connection failed.", hint="Report this as a bug.") from bug
+        raise StopAsyncIteration
 
     async def _run(self) -> None:
         try:

@@ -233,6 +233,13 @@ async def test_closing_ends_the_iteration() -> None:
         assert [update async for update in connection] == []
 
 
+async def test_iterating_before_opening_is_a_mistake_that_is_said() -> None:
+    """Not an endless wait."""
+    connection = LiveConnection(Credential(url="http://127.0.0.1:1", token="t"))
+    with pytest.raises(RuntimeError, match="async with"):
+        await anext(connection)
+
+
 async def _answer_hosts(server: FakeServer, socket: ServerConnection, kind: str, payload: Any) -> None:
     if isinstance(payload, Subscribe):
         codec = server.codec
