@@ -52,6 +52,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
         return AsyncClient(**self._credentials(), timeout_s=timeout_s)
 
+    def check_server_known(self) -> None:
+        """Raise what a client would raise where no server is known or its credential is no use; loads no client."""
+        from cybercorp.client.profiles import find_credential
+
+        find_credential(**self._credentials())
+
     def _credentials(self) -> dict[str, Any]:
         token = read_token(self.token_file) if self.token_file else None
         return {"url": self.url, "token": token, "profile": self.profile, "data_dir": self.named_data_dir}

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cybercorp.cli.completions import complete_hosts
 from cybercorp.cli.output.formats import OutputFormat
 from cybercorp.core.clock import SystemClock
 from cybercorp.core.errors import InvalidInputError, TimeExpressionError
@@ -15,12 +16,23 @@ from cybercorp.core.times import parse_time_ms
 Output = Annotated[OutputFormat, typer.Option("--output", "-o", help="How to print.")]
 Selectors = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[HOSTS]...", help="Names, globs (web-*), labels (env=prod), comparisons (cpu>80)."),
+    typer.Argument(
+        metavar="[HOSTS]...",
+        help="Names, globs (web-*), labels (env=prod), comparisons (cpu>80).",
+        autocompletion=complete_hosts,
+    ),
 ]
 HostsOption = Annotated[
     list[str] | None,
-    typer.Option("--hosts", "--host", metavar="HOSTS", help="A name, glob (web-*) or label (env=prod); repeatable."),
+    typer.Option(
+        "--hosts",
+        "--host",
+        metavar="HOSTS",
+        help="A name, glob (web-*) or label (env=prod); repeatable.",
+        autocompletion=complete_hosts,
+    ),
 ]
+HostName = Annotated[str, typer.Argument(metavar="HOST", help="Its name or id.", autocompletion=complete_hosts)]
 AllHosts = Annotated[bool, typer.Option("--all", help="Every host.")]
 Limit = Annotated[int | None, typer.Option("--limit", "-n", min=1, max=100_000, help="At most this many.")]
 

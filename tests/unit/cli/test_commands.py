@@ -12,9 +12,10 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from cybercorp.cli.commands.enroll import is_local
+from cybercorp.cli.completions import complete_hosts, complete_metrics
 from cybercorp.core.times import parse_time_ms
 from tests.e2e.terminal_bytes import shapes
-from tests.unit.cli.conftest import Fleet
+from tests.unit.cli.conftest import Fleet, host
 
 LISTS = [["hosts"], ["metrics"], ["metrics", "query", "cpu"], ["ps", "web-1"], ["events"]]
 
@@ -271,6 +272,18 @@ def test_server_info_is_for_people_and_programs(fleet: Fleet) -> None:
     """Words with units, or exact numbers."""
     assert "1h 1m ago" in fleet.run("server").out
     assert fleet.run("server", "info", "-o", "json").json["samples_total"] == 1000
+
+
+def test_the_shell_completes_names_of_hosts_and_metrics(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names come from the server; one that a terminal would obey is left out; a server that is away gives none."""
+    fleet.hosts.append(host("web-\x1b[31m", 0.1))
+    monkeypatch.setenv("CYBERCORP_URL", fleet.server.url)
+    assert complete_hosts("web") == ["web-1", "web-2"]
+    assert complete_metrics("c") == ["cpu", "cores"]
+    assert complete_metrics("system.d") == ["system.disk.io"]
+    monkeypatch.setenv("CYBERCORP_URL", "http://127.0.0.1:9")
+    assert complete_hosts("web") == []
+    assert complete_metrics("m") == ["mem"]
 
 
 @pytest.mark.parametrize(

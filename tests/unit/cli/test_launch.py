@@ -111,7 +111,7 @@ def test_the_words_of_a_failing_child_reach_the_person(tmp_path: Path) -> None:
     notices: list[str] = []
     try:
         supervisor.watch(child)
-        wait_until(lambda: notices.extend(supervisor.take_notices()) or notices, "a notice")
+        wait_until(lambda: notices or notices.__iadd__(supervisor.take_notices()), "a notice")
     finally:
         supervisor.stop()
     assert notices[0].startswith("The agent stopped: The disk is full. Starting it again in")

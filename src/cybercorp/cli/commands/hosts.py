@@ -14,7 +14,7 @@ from cybercorp.cli.options import options_of
 from cybercorp.cli.output.columns import Column, iso_time, local_time
 from cybercorp.cli.output.formats import OutputFormat, on_terminal, shows_unicode
 from cybercorp.cli.output.writers import tell, write_one, write_rows
-from cybercorp.cli.parameters import AllHosts, Limit, Output, Selectors, check_all
+from cybercorp.cli.parameters import AllHosts, HostName, Limit, Output, Selectors, check_all
 from cybercorp.cli.selection import nothing_matches, pick_hosts
 from cybercorp.core.clock import SystemClock
 from cybercorp.core.errors import InvalidInputError
@@ -166,7 +166,7 @@ def list_hosts(
 @app.command("show")
 def show_host(
     context: typer.Context,
-    host: Annotated[str, typer.Argument(metavar="HOST", help="Its name or id.")],
+    host: HostName,
     output: Output = OutputFormat.TABLE,
 ) -> None:
     """Show one host: what it is made of, its labels and newest values."""
@@ -198,7 +198,7 @@ def label_hosts(
 @app.command("rename")
 def rename_host(
     context: typer.Context,
-    host: Annotated[str, typer.Argument(metavar="HOST", help="Its name or id.")],
+    host: HostName,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The new name.")],
 ) -> None:
     """Rename a host; its history stays with it."""

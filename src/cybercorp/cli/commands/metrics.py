@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cybercorp.cli.answers import explain_empty, print_answer
+from cybercorp.cli.completions import complete_metrics
 from cybercorp.cli.groups import noun
 from cybercorp.cli.options import options_of
 from cybercorp.cli.output.columns import Column
@@ -50,7 +51,12 @@ COLUMNS: tuple[Column[MetricDescription], ...] = (
 def list_metrics(
     context: typer.Context,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[METRICS]...", help="Short names (cpu) or names (system.disk.*).")
+        list[str] | None,
+        typer.Argument(
+            metavar="[METRICS]...",
+            help="Short names (cpu) or names (system.disk.*).",
+            autocompletion=complete_metrics,
+        ),
     ] = None,
     hosts: HostsOption = None,
     every: AllHosts = False,

@@ -17,5 +17,5 @@ def tui(context: typer.Context) -> None:
     from cybercorp.cli.launch.programs import check_terminal, run_dashboard
 
     check_terminal("For scripts there is: cybercorp hosts -o json")
-    options.async_client()  # who cannot be found is said before the screen changes
+    options.check_server_known()  # said before the screen changes; the first frame does not wait for httpx
     raise typer.Exit(run_dashboard(options.async_client))
