@@ -15,6 +15,7 @@ from cybercorp.tui.actions import Place, bindings_of
 from cybercorp.tui.screens.dashboard import DashboardScreen
 from cybercorp.tui.state.host_layout import PANELS
 from cybercorp.tui.state.lines import Line
+from cybercorp.tui.state.processes_order import ProcessSort
 from cybercorp.tui.widgets.host_board import HostBoard, HostClient
 
 _METRICS, _PROCESSES = "metrics", "processes"
@@ -100,7 +101,7 @@ class HostScreen(DashboardScreen):
         self.board.processes.table.action_sort_next(step)
 
     def action_sort_by(self, name: str) -> None:
-        self.board.processes.table.action_sort(name)
+        self.board.processes.table.action_sort(ProcessSort[name.upper()])
 
     def action_panels(self, step: int) -> None:
         self.board.turn_page(step)

@@ -51,7 +51,7 @@ _SELECTOR_SIGNS = re.compile(r"[*?\[\]=!<>]")
 
 
 class HostView:
-    """The state behind the host screen. `at_ms` None means live."""
+    """The state behind the host screen. `name` is the host's name or id; `at_ms` None means live."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -76,9 +76,14 @@ class HostView:
         facts = self.host.facts.cpu_count if self.host is not None else 0
         return max(len(self.metrics.catalogue.cores), facts, 1)
 
+    def know(self, host: Host) -> None:
+        """Who this host is became known."""
+        self.host = host
+        self.shown_name = safe_text(host.name, 60)
+
     def selector(self) -> str:
-        """A host selector that matches this name whatever signs are in it (others may match too: filter by id)."""
-        return _SELECTOR_SIGNS.sub("?", self.name)
+        """A host selector that matches the name whatever signs are in it (others may match too: filter by id)."""
+        return _SELECTOR_SIGNS.sub("?", self.name if self.host is None else self.host.name)
 
     def add_processes(self, table: ProcessTable) -> None:
         """A live table has come."""

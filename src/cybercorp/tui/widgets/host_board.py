@@ -18,6 +18,7 @@ from cybercorp.protocol.live import MetricsCatalogueUpdate, MetricsUpdate, Proce
 from cybercorp.protocol.metrics import HostLatest, QueryAnswer
 from cybercorp.protocol.processes import ProcessTable
 from cybercorp.security.display import safe_text
+from cybercorp.tui.actions import ACTIONS, key_label
 from cybercorp.tui.clients import MetricCalls, ProcessCalls
 from cybercorp.tui.state.host_layout import PANELS, PROCESSES
 from cybercorp.tui.state.host_metrics import GAUGE_HISTORY, RATE_HISTORY
@@ -33,6 +34,7 @@ from cybercorp.tui.widgets.process_details import ProcessDetails
 from cybercorp.tui.widgets.process_panel import LOADING, ProcessPanel
 from cybercorp.tui.widgets.process_table import ProcessTableView
 
+_PANELS_KEY = next(key_label(one.keys[0]) for one in ACTIONS if one.id == "host.panels")
 _SETTLE_S = 0.12  # a mouse that sweeps over the chart asks for the instant where it rests
 
 
@@ -81,6 +83,7 @@ class HostBoard(Container):
         self._ready = ready
         self._pointed: int | None = None
         self._filled = False
+        self._renewing = False
         self._cpu = CpuPanel(self.view, number=1, id="cpu")
         self._panels: dict[str, Panel] = {"cpu": self._cpu}
         for number, name in enumerate(PANELS[1:], start=2):
@@ -113,7 +116,7 @@ class HostBoard(Container):
             self._filled = True
             self.fill_history(update.timestamp_ms)
         if self.view.at_ms is None:
-            self.renew()
+            self._renew_soon()
 
     def take_processes(self, update: ProcessesUpdate) -> None:
         """A live process table."""
@@ -168,8 +171,15 @@ class HostBoard(Container):
             return self.enlarge(None)
         return self.processes.clear_filter()
 
+    def _renew_soon(self) -> None:
+        """Draw once for all rows that have arrived by then."""
+        if not self._renewing:
+            self._renewing = True
+            self.call_later(self.renew)
+
     def renew(self) -> None:
         """Draw what changed."""
+        self._renewing = False
         self.grid.reconsider()
         for panel in self._panels.values():
             if panel.region:
@@ -181,7 +191,7 @@ class HostBoard(Container):
     async def learn(self) -> None:
         """Who this host is."""
         try:
-            self.view.host = await (await self._ready()).hosts.get(self.view.name)
+            await self._host()
         except CyberCorpError as error:
             if not self.view.live.known:
                 self.fail(str(error))
@@ -195,9 +205,8 @@ class HostBoard(Container):
             answer = await self._history(until_ms)
         except CyberCorpError:
             return  # the charts fill by themselves; what is wrong is said by what follows
-        if answer is not None:
-            self.view.live.fill(answer)
-            self.renew()
+        self.view.live.fill(answer)
+        self.renew()
 
     @work(exclusive=True, group="instant")
     async def load_instant(self, at_ms: int) -> None:
@@ -214,7 +223,7 @@ class HostBoard(Container):
             history if isinstance(history, QueryAnswer) else None,
         )
         self._cpu.point(None)
-        self._show_past_processes(at_ms, processes)
+        self._show_past_processes(at_ms, self.view.moments.at(at_ms) or processes)
         self.renew()
 
     @work(exclusive=True, group="pointed")
@@ -225,7 +234,13 @@ class HostBoard(Container):
         if self._pointed == at_ms:
             self._show_past_processes(at_ms, table)
 
-    async def _history(self, until_ms: int) -> QueryAnswer | None:
+    async def _host(self) -> Host:
+        host = await (await self._ready()).hosts.get(self.view.name)
+        self.view.know(host)
+        return host
+
+    async def _history(self, until_ms: int) -> QueryAnswer:
+        host = self.view.host or await self._host()
         result = await (await self._ready()).metrics.query(
             *GAUGE_HISTORY,
             *RATE_HISTORY,
@@ -234,11 +249,7 @@ class HostBoard(Container):
             until=until_ms + 1000,
             step=1000,
         )
-        answer = result.answer
-        host_id = self.view.host.id if self.view.host is not None else None
-        if host_id is None:
-            return answer if len({one.host_id for one in answer.series}) <= 1 else None
-        return _only(answer, host_id)
+        return _only(result.answer, host.id)
 
     async def _latest(self, at_ms: int) -> HostLatest | str | None:
         try:
@@ -323,7 +334,7 @@ class HostBoard(Container):
         if self.grid.enlarged is not None:
             pages = [Run("esc", Tone.ACCENT), Run(" all panels", Tone.MUTED)]
         elif found.pages > 2 or found.page:
-            pages = [Run("v", Tone.ACCENT), Run(f" more panels {found.page + 1}/{found.pages}", Tone.MUTED)]
+            pages = [Run(_PANELS_KEY, Tone.ACCENT), Run(f" more panels {found.page + 1}/{found.pages}", Tone.MUTED)]
         self.processes.pages = pages
         self.processes.renew()
 
