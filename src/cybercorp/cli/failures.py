@@ -49,7 +49,8 @@ def report(error: BaseException, *, debug: bool) -> int:
     if isinstance(error, KeyboardInterrupt | Abort):
         return INTERRUPTED
     if debug:
-        traceback.print_exception(error, file=sys.stderr)
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            sys.stderr.write(f"{safe_text(line, _MESSAGE_LIMIT)}\n")
     if isinstance(error, CyberCorpError):
         say_error(error.message, error.hint)
         return exit_code(error)

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cybercorp.core.errors import InvalidInputError, NotFoundError
-from cybercorp.protocol.hosts import Host
+from cybercorp.protocol.hosts import Host, HostSort
 from cybercorp.protocol.selectors import parse_host_selector
 from cybercorp.security.display import safe_text
 
 if TYPE_CHECKING:
     from cybercorp.client.synchronous import Client
 
+PAGE = 500
 _PATTERN_SIGNS = frozenset("*?[=<>! ")
 
 
@@ -39,10 +40,31 @@ def pick_hosts(client: Client, selectors: Sequence[str], *, every: bool = False)
         found[host.id] = host
     patterns = [one for one in selectors if not is_name(one)]
     if every or patterns:
-        found.update({host.id: host for host in client.hosts.list(*patterns)})
+        found.update({host.id: host for host in list_all(client, patterns)})
     if not found:
         raise nothing_matches(selectors)
     return sorted(found.values(), key=lambda host: host.name)
+
+
+def list_all(
+    client: Client,
+    selectors: Sequence[str] = (),
+    *,
+    sort: HostSort = HostSort.NAME,
+    descending: bool = False,
+    limit: int | None = None,
+) -> list[Host]:
+    """The hosts of a selection, page by page, so that a fleet of any size is listed to its end (or to `limit`)."""
+    found: dict[str, Host] = {}
+    offset = 0
+    while True:
+        wanted = PAGE if limit is None else min(PAGE, limit - offset)
+        page = client.hosts.list(*selectors, sort=sort, descending=descending, offset=offset, limit=wanted)
+        # The order may change between two pages; a host is listed once all the same.
+        found.update({host.id: host for host in page})
+        offset += len(page)
+        if len(page) < wanted or (limit is not None and offset >= limit):
+            return list(found.values())
 
 
 def nothing_matches(selectors: Sequence[str]) -> NotFoundError:

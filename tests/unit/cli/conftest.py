@@ -133,12 +133,15 @@ class Fleet:
 
     def _selected(self, asked: Asked) -> list[Host]:
         selectors = [parse_host_selector(value) for key, value in asked.query if key == "selector"]
-        return [
+        query = dict(asked.query)
+        begin = int(query.get("offset", 0))
+        found = [
             one
             for one in self.hosts
             if not selectors
             or any(s.matches(one.name, one.labels, state=one.state, values=one.latest) for s in selectors)
         ]
+        return found[begin : begin + int(query.get("limit", 1000))]
 
     def _one_host(self, asked: Asked, name: str) -> Answer:
         found = next((one for one in self.hosts if name in (one.name, one.id)), None)

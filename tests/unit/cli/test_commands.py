@@ -72,6 +72,15 @@ def test_selectors_sort_and_limit_are_the_servers(fleet: Fleet) -> None:
     assert {("sort", "cpu"), ("descending", "true"), ("limit", "10")} <= set(asked.query)
 
 
+def test_a_large_fleet_is_listed_to_its_end(fleet: Fleet) -> None:
+    """More hosts than a page: all of them, once each; --limit stops where it says."""
+    fleet.hosts = [host(f"n{number:04}", 0.1) for number in range(1100)]
+    rows = fleet.run("hosts", "-o", "json").json
+    assert [row["name"] for row in rows] == [f"n{number:04}" for number in range(1100)]
+    assert len(fleet.asked()) == 3
+    assert len(fleet.run("hosts", "--limit", "600", "-o", "json").json) == 600
+
+
 def test_nothing_found_is_said_on_stderr(fleet: Fleet) -> None:
     """An empty table is words for people, an empty array for programs."""
     shown = fleet.run("hosts", "nosuch-*")

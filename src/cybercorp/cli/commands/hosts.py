@@ -9,13 +9,14 @@ from typing import Annotated
 import msgspec
 import typer
 
+from cybercorp.cli.failures import FAILED
 from cybercorp.cli.groups import noun
 from cybercorp.cli.options import options_of
 from cybercorp.cli.output.columns import Column, iso_time, local_time
 from cybercorp.cli.output.formats import OutputFormat, on_terminal, shows_unicode
-from cybercorp.cli.output.writers import tell, write_one, write_rows
+from cybercorp.cli.output.writers import say, tell, write_one, write_rows
 from cybercorp.cli.parameters import AllHosts, HostName, Limit, Output, Selectors, check_all
-from cybercorp.cli.selection import nothing_matches, pick_hosts
+from cybercorp.cli.selection import list_all, nothing_matches, pick_hosts
 from cybercorp.core.clock import SystemClock
 from cybercorp.core.errors import InvalidInputError
 from cybercorp.core.units import UNKNOWN, format_age, format_bytes
@@ -158,7 +159,7 @@ def list_hosts(
     options = options_of(context)
     selectors = check_all(hosts, every)
     with options.client() as client:
-        found = client.hosts.list(*selectors, sort=sort, descending=descending, limit=limit)
+        found = list_all(client, selectors, sort=sort, descending=descending, limit=limit)
     missing = nothing_matches(selectors)
     write_rows(found, COLUMNS, output, options, empty=f"{missing.message} {missing.hint}")
 
@@ -251,4 +252,6 @@ def _confirm(hosts: Sequence[Host]) -> None:
             f"Removing {len(hosts)} {what} ({names}) needs a confirmation.",
             hint="Add --yes to remove without being asked.",
         )
-    typer.confirm(f"Remove {len(hosts)} {what} and all their history ({names})?", abort=True, err=True)
+    if not typer.confirm(f"Remove {len(hosts)} {what} with all history ({names})?", err=True):
+        say("Nothing is removed.")
+        raise typer.Exit(FAILED)

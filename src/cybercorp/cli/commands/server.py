@@ -106,6 +106,7 @@ def check_server(context: typer.Context) -> None:
     from cybercorp.cli.launch.databases import check_databases
 
     began = SystemClock().monotonic()
+    remark(f"Checking the data in {options.data_dir}; a large history takes minutes …")
     problems = check_databases(options.data_dir)
     if problems:
         for problem in problems:
