@@ -1,0 +1,45 @@
+"""REST: how agents join."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Controller, Request, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
+
+from cybercorp.protocol.agents import EnrolAnswer, Enrolment, EnrolmentRequest, EnrolRequest
+from cybercorp.protocol.registry import Permission
+from cybercorp.server.api.guards import ANONYMOUS
+from cybercorp.server.api.responses import problems
+from cybercorp.server.bearer import bearer_token
+from cybercorp.server.wiring import Services
+
+
+class AgentController(Controller):
+    """Agents: make a token to join with, and join."""
+
+    path = "/api/v1/agents"
+    tags = ["agents"]  # noqa: RUF012 - Litestar declares it on the instance
+
+    @post(
+        "/enrolments",
+        summary="Make an enrolment token",
+        opt={"permission": Permission.AGENT_ENROL},
+        responses=problems(413, 503),
+    )
+    async def create_enrolment(
+        self, services: NamedDependency[Services], data: JSONBody[EnrolmentRequest]
+    ) -> Enrolment:
+        """A token that so many agents may join with until it expires. It is shown once; only its hash is kept."""
+        return await services.hosts.create_enrolment(data)
+
+    @post("/enrol", summary="Join", opt={"permission": ANONYMOUS}, responses=problems(409, 413, 503))
+    async def enrol(
+        self,
+        request: Request[Any, Any, Any],
+        services: NamedDependency[Services],
+        data: JSONBody[EnrolRequest],
+    ) -> EnrolAnswer:
+        """Become a host. The bearer token is an enrolment token; the answer carries the agent's own."""
+        return await services.hosts.enrol(bearer_token(request.headers.get("authorization")), data)

@@ -1,0 +1,32 @@
+"""Access to the REST interface: every route declares a permission, and nothing without one is served."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar.connection import ASGIConnection
+from litestar.handlers.base import BaseRouteHandler
+
+from cybercorp.core.errors import InternalError
+from cybercorp.protocol.registry import Permission
+from cybercorp.server.bearer import basic_password, bearer_token
+from cybercorp.server.wiring import Services
+
+ANONYMOUS = "anonymous"
+Connection = ASGIConnection[Any, Any, Any, Any]
+
+
+async def require_permission(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Raises UnauthenticatedError, ForbiddenError, and InternalError for a route that declares nothing."""
+    wanted = handler.opt.get("permission")
+    if wanted == ANONYMOUS or str(connection.scope["type"]) == "websocket":
+        return  # sockets are admitted in websocket/connection.py, where a refusal can be explained
+    if not isinstance(wanted, Permission):
+        raise InternalError("A route declares no permission.", hint="This is a bug; please report it.")
+    header = connection.headers.get("authorization")
+    token = bearer_token(header)
+    if token is None and handler.opt.get("browser"):
+        token = basic_password(header)
+    services: Services = connection.app.state.services
+    identity = await services.access.identify(token)
+    identity.require(wanted)

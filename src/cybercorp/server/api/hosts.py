@@ -1,0 +1,114 @@
+"""REST: hosts and the fleet."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from litestar import Controller, delete, get, patch
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody, QueryParameter
+
+from cybercorp.protocol.hosts import Host, HostChange, HostSort, HostsWindow
+from cybercorp.protocol.metrics import HostLatest
+from cybercorp.protocol.processes import HostProcesses
+from cybercorp.protocol.registry import Permission
+from cybercorp.server.api.parameters import AtMs, Selectors
+from cybercorp.server.api.responses import problems
+from cybercorp.server.wiring import Services
+
+MAX_HOSTS = 10_000
+Offset = Annotated[int, QueryParameter(ge=0, le=1_000_000, description="How many rows to leave out.")]
+Limit = Annotated[int, QueryParameter(ge=0, le=1000, description="How many rows to answer.")]
+
+
+class HostController(Controller):
+    """Hosts: what they are, what they say now, which processes they run."""
+
+    path = "/api/v1"
+    tags = ["hosts"]  # noqa: RUF012 - Litestar declares it on the instance
+
+    @get("/hosts", summary="List hosts", opt={"permission": Permission.HOSTS_VIEW}, responses=problems(404))
+    async def list_hosts(
+        self,
+        services: NamedDependency[Services],
+        selector: Selectors = None,
+        sort: Annotated[HostSort, QueryParameter(description="The column to sort by.")] = HostSort.NAME,
+        descending: Annotated[bool, QueryParameter(description="Largest first.")] = False,
+        offset: Offset = 0,
+        limit: Annotated[int, QueryParameter(ge=0, le=MAX_HOSTS, description="How many hosts to answer.")] = MAX_HOSTS,
+    ) -> list[Host]:
+        """Hosts with their facts, labels and newest summary. An unknown plain name is an error."""
+        return services.hosts.list_(selector or [], sort, descending, offset, limit)
+
+    @get("/fleet", summary="A window of the fleet", opt={"permission": Permission.HOSTS_VIEW}, responses=problems())
+    async def fleet_window(
+        self,
+        services: NamedDependency[Services],
+        selector: Annotated[str | None, QueryParameter(max_length=500, description="Which hosts.")] = None,
+        sort: Annotated[HostSort, QueryParameter(description="The column to sort by.")] = HostSort.NAME,
+        descending: Annotated[bool, QueryParameter(description="Largest first.")] = False,
+        offset: Offset = 0,
+        limit: Limit = 100,
+        pinned: Annotated[
+            str | None, QueryParameter(max_length=300, description="A host id whose row and rank come along.")
+        ] = None,
+        at_ms: AtMs = None,
+    ) -> HostsWindow:
+        """Summaries in order, with counts: now, or as it was at an instant."""
+        if at_ms is None:
+            return services.windows.now().window(
+                selector or "", sort, descending, offset=offset, limit=limit, pinned=pinned
+            )
+        return await services.replay.window(
+            at_ms, selector or "", sort, descending, offset=offset, limit=limit, pinned=pinned
+        )
+
+    @get("/hosts/{host:str}", summary="One host", opt={"permission": Permission.HOSTS_VIEW}, responses=problems(404))
+    async def get_host(self, services: NamedDependency[Services], host: FromPath[str]) -> Host:
+        """A host by its name or id."""
+        return services.hosts.get(host).host(services.clock.now_ms())
+
+    @patch(
+        "/hosts/{host:str}",
+        summary="Label or rename a host",
+        opt={"permission": Permission.HOSTS_EDIT},
+        responses=problems(404, 409, 413, 503),
+    )
+    async def change_host(
+        self, services: NamedDependency[Services], host: FromPath[str], data: JSONBody[HostChange]
+    ) -> Host:
+        """Set labels (null removes one), give another name. What is absent stays."""
+        return await services.hosts.change(host, data)
+
+    @delete(
+        "/hosts/{host:str}",
+        summary="Remove a host",
+        opt={"permission": Permission.HOSTS_EDIT},
+        responses=problems(404, 503),
+    )
+    async def remove_host(self, services: NamedDependency[Services], host: FromPath[str]) -> None:
+        """Forget a host, its tokens and its history. Its agent is disconnected and must join anew."""
+        await services.remove_host(host)
+
+    @get(
+        "/hosts/{host:str}/latest",
+        summary="Newest values of a host",
+        opt={"permission": Permission.METRICS_VIEW},
+        responses=problems(404),
+    )
+    async def latest(self, services: NamedDependency[Services], host: FromPath[str], at_ms: AtMs = None) -> HostLatest:
+        """The newest value of every series, or those of an instant."""
+        return await services.metrics.latest(services.hosts.get(host), at_ms)
+
+    @get(
+        "/hosts/{host:str}/processes",
+        summary="Processes of a host",
+        opt={"permission": Permission.PROCESSES_VIEW},
+        responses=problems(404),
+    )
+    async def processes(
+        self, services: NamedDependency[Services], host: FromPath[str], at_ms: AtMs = None
+    ) -> HostProcesses:
+        """All processes now, asked of the agent; or the busiest that were recorded before an instant."""
+        found = services.hosts.get(host)
+        return await (services.processes.now(found) if at_ms is None else services.processes.at(found, at_ms))

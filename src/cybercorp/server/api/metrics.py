@@ -1,0 +1,76 @@
+"""REST: the metric catalogue and range queries."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from litestar import Controller, get
+from litestar.di import NamedDependency
+from litestar.params import QueryParameter
+
+from cybercorp.protocol.metrics import Aggregation, MetricDescription, QueryAnswer
+from cybercorp.protocol.registry import Permission
+from cybercorp.server.api.parameters import Selectors
+from cybercorp.server.api.responses import problems
+from cybercorp.server.services.metrics import DEFAULT_POINTS, QueryRequest
+from cybercorp.server.wiring import Services
+
+_LAST_MS = 253_402_300_800_000
+
+
+class MetricController(Controller):
+    """Metrics: which there are, and their values over time."""
+
+    path = "/api/v1/metrics"
+    tags = ["metrics"]  # noqa: RUF012 - Litestar declares it on the instance
+
+    @get("/", summary="List metrics", opt={"permission": Permission.METRICS_VIEW}, responses=problems(404))
+    async def list_metrics(
+        self, services: NamedDependency[Services], selector: Selectors = None
+    ) -> list[MetricDescription]:
+        """The metrics of the chosen hosts: unit, kind, short name, attributes and how many hosts have them."""
+        return services.metrics.describe(services.hosts.select(selector or []))
+
+    @get("/query", summary="Query a range", opt={"permission": Permission.METRICS_VIEW}, responses=problems(404))
+    async def query(
+        self,
+        services: NamedDependency[Services],
+        metric: Annotated[
+            list[str],
+            QueryParameter(
+                min_items=1,
+                max_items=20,
+                description='Short names (`cpu`) or selectors (`system.disk.io{device="sd*"}`); several are joined.',
+            ),
+        ],
+        start_ms: Annotated[int, QueryParameter(description="Start of the range, Unix milliseconds, included.")],
+        end_ms: Annotated[
+            int | None, QueryParameter(description="End of the range, not included; absent: now.")
+        ] = None,
+        selector: Selectors = None,
+        step_ms: Annotated[
+            int | None,
+            QueryParameter(ge=1, le=_LAST_MS, description="Width of a point; absent: chosen to fit `points`."),
+        ] = None,
+        aggregation: Annotated[
+            Aggregation | None,
+            QueryParameter(description="How samples become a point; absent: rate for counters, avg for gauges."),
+        ] = None,
+        quantile: Annotated[
+            float | None, QueryParameter(ge=0, le=1, description="With aggregation=quantile: 0.95, for example.")
+        ] = None,
+        points: Annotated[
+            int, QueryParameter(ge=1, le=11_000, description="About how many points, where no step is given.")
+        ] = DEFAULT_POINTS,
+    ) -> QueryAnswer:
+        """Values per step for each matching series; null where nothing is known."""
+        request = QueryRequest(
+            metrics=metric,
+            start_ms=start_ms,
+            end_ms=services.clock.now_ms() + 1 if end_ms is None else end_ms,
+            step_ms=step_ms,
+            aggregation=Aggregation.QUANTILE if quantile is not None and aggregation is None else aggregation,
+            quantile=quantile,
+            points=points,
+        )
+        return await services.metrics.query(request, services.hosts.select(selector or []))

@@ -1,0 +1,31 @@
+"""The problem answers that routes document: Litestar knows only what handlers return."""
+
+from __future__ import annotations
+
+from litestar.openapi.datastructures import ResponseSpec
+
+from cybercorp.protocol.problems import PROBLEM_MEDIA_TYPE, Problem
+
+_WHEN = {
+    400: "The request is not valid; `code` and `hint` say how.",
+    401: "No valid token was sent.",
+    403: "This token may not do that.",
+    404: "There is no such thing.",
+    405: "This address does not take that method.",
+    409: "It exists already, or another holds it.",
+    413: "The body is too large.",
+    503: "Nothing can be stored now; try again later.",
+}
+
+
+def problems(*statuses: int) -> dict[int, ResponseSpec]:
+    """The documented problems of a route: 400, 401, 403 and these."""
+    return {
+        status: ResponseSpec(
+            data_container=Problem,
+            description=_WHEN[status],
+            media_type=PROBLEM_MEDIA_TYPE,
+            generate_examples=False,
+        )
+        for status in sorted({400, 401, 403, *statuses})
+    }

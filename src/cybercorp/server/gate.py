@@ -1,0 +1,97 @@
+"""The outermost layer: who may address this server by which name, from which page, and what every answer carries.
+
+A `Host` that is not ours is DNS rebinding; an `Origin` that is not ours is a foreign page in somebody's browser. Both
+are refused for HTTP and for WebSockets, before anything else looks at the request.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from cybercorp.protocol.problems import PROBLEM_MEDIA_TYPE, TYPE_PREFIX, Problem
+from cybercorp.protocol.servers import PROTOCOL_HEADER, PROTOCOL_VERSION
+
+_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+_HEADERS = [
+    (PROTOCOL_HEADER.lower().encode(), str(PROTOCOL_VERSION).encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+
+
+class Gate:
+    """Wraps the application. `names` are the host names, in lower case, that this server answers to."""
+
+    def __init__(self, app: ASGIApp, names: frozenset[str]) -> None:
+        self._app = app
+        self._names = names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = str(scope["type"])
+        if kind not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"] if name in (b"host", b"origin")}
+        refusal = self._refusal(headers.get(b"host", ""), headers.get(b"origin"))
+        answer = _with_headers(send)
+        if refusal is None:
+            await self._app(scope, receive, answer)
+        elif kind == "http":
+            await _answer(answer, "http.response", refusal)
+        elif "websocket.http.response" in (scope.get("extensions") or {}):
+            await _answer(answer, "websocket.http.response", refusal)
+        else:
+            await send({"type": "websocket.close", "code": 1008, "reason": "forbidden"})
+
+    def _refusal(self, host: str, origin: str | None) -> Problem | None:
+        if _name(f"//{host}") not in self._names:
+            return _forbidden(
+                "This server does not answer to that name.",
+                "Use its address, or add the name to the setting allowed_hosts.",
+                "host_not_allowed",
+            )
+        if origin is not None and (origin == "null" or urlsplit(origin).netloc.lower() != host.lower()):
+            return _forbidden(
+                "Requests from other sites are refused.", "Open this server's own pages.", "origin_not_allowed"
+            )
+        return None
+
+
+def _name(address: str) -> str | None:
+    try:
+        return urlsplit(address).hostname
+    except ValueError:
+        return None
+
+
+def _forbidden(detail: str, hint: str, code: str) -> Problem:
+    return Problem(type=f"{TYPE_PREFIX}forbidden", title="Forbidden", status=403, code=code, detail=detail, hint=hint)
+
+
+async def _answer(send: Send, kind: str, problem: Problem) -> None:
+    start: Any = {
+        "type": f"{kind}.start",
+        "status": problem.status,
+        "headers": [(b"content-type", PROBLEM_MEDIA_TYPE.encode())],
+    }
+    body: Any = {"type": f"{kind}.body", "body": msgspec.json.encode(problem)}
+    await send(start)
+    await send(body)
+
+
+def _with_headers(send: Send) -> Send:
+    async def answer(message: Message) -> None:
+        if message["type"] in ("http.response.start", "websocket.http.response.start"):
+            headers = list(message.get("headers", []))
+            has_policy = any(name.lower() == b"content-security-policy" for name, _ in headers)
+            extra = [] if has_policy else [(b"content-security-policy", _POLICY.encode())]
+            message["headers"] = [*headers, *_HEADERS, *extra]
+        await send(message)
+
+    return answer

@@ -1,0 +1,90 @@
+"""The server's background work: commit, tick, presence, seal, retain; each loop supervised, none stops another."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from cybercorp.core.errors import StorageError
+from cybercorp.server.wiring import Services
+
+TICK_S = 0.1
+PRESENCE_S = 5.0
+SEAL_S = 5.0
+RETAIN_S = 600.0
+_RETRY_S = 1.0
+_LOG = logging.getLogger("cybercorp.jobs")
+
+
+class Jobs:
+    """`start` begins the loops, `stop` ends them after a last commit."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._tasks: list[asyncio.Task[None]] = []
+        self.failures = 0
+
+    def start(self) -> None:
+        loops: dict[str, Callable[[], Awaitable[None]]] = {
+            "commit": self._commit,
+            "tick": self._tick,
+            "presence": self._presence,
+            "seal": self._seal,
+            "retain": self._retain,
+        }
+        self._tasks = [asyncio.create_task(self._supervise(name, work), name=name) for name, work in loops.items()]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._services.ingest.commit()
+        await self._save_seen()
+
+    async def _supervise(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Run one round after the other; a round that fails is counted, logged and followed by the next."""
+        while True:
+            try:
+                await work()
+            except StorageError as error:
+                _LOG.warning("%s: %s", name, error)
+                await asyncio.sleep(_RETRY_S)
+            except Exception:  # noqa: BLE001 - a named supervisor: one bad round must not end the job
+                self.failures += 1
+                _LOG.exception("the job %s failed (%d so far)", name, self.failures)
+                await asyncio.sleep(_RETRY_S)
+
+    async def _commit(self) -> None:
+        await self._services.ingest.arrived()
+        await asyncio.sleep(self._services.settings.commit_interval_ms / 1000)
+        await self._services.ingest.commit()
+
+    async def _tick(self) -> None:
+        await asyncio.sleep(TICK_S)
+        self._services.live.tick()
+
+    async def _presence(self) -> None:
+        await asyncio.sleep(PRESENCE_S)
+        self._services.servers.measure()
+        await self._save_seen()
+
+    async def _seal(self) -> None:
+        await asyncio.sleep(SEAL_S)
+        pending = True
+        while pending:
+            pending = (await asyncio.to_thread(self._services.store.seal)).pending
+
+    async def _retain(self) -> None:
+        await asyncio.sleep(RETAIN_S)
+        services = self._services
+        report = await asyncio.to_thread(services.store.retain)
+        if report.chunks:
+            _LOG.info("retention dropped %d chunks, %d bytes", report.chunks, report.size_bytes)
+        await services.records.events.delete_before(services.clock.now_ms() - services.settings.events_retention_ms)
+
+    async def _save_seen(self) -> None:
+        hosts = [host for host in self._services.fleet.hosts if host.seen_at_ms != host.row.seen_at_ms]
+        await self._services.records.hosts.update_seen({host.key: host.seen_at_ms or 0 for host in hosts})
+        for host in hosts:
+            host.saved_seen()

@@ -1,0 +1,178 @@
+"""`run_server`: open the databases, write the owner's credential, serve until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import gc
+import logging
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from cybercorp.core.clock import Clock, SystemClock
+from cybercorp.core.errors import CyberCorpError, InvalidInputError, PortInUseError
+from cybercorp.core.paths import ensure_private_dir
+from cybercorp.core.version import VERSION
+from cybercorp.protocol.events import EventKind
+from cybercorp.protocol.servers import MAX_MESSAGE_BYTES
+from cybercorp.security.credentials import OWNER_FILE, Credential, read_credential, write_credential
+from cybercorp.server.app import make_app
+from cybercorp.server.jobs.restoring import restore_fleet
+from cybercorp.server.settings import ServerSettings
+from cybercorp.server.wiring import Services, make_services
+from cybercorp.store.records.database import Records
+from cybercorp.store.timeseries.engine import TimeSeries
+from cybercorp.store.timeseries.settings import TimeSeriesSettings
+
+RECORDS_FILE = "records.db"
+SAMPLES_FILE = "samples.db"
+_STOP_S = 5
+_LOG = logging.getLogger("cybercorp.server")
+
+
+def run_server(settings: ServerSettings) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises PortInUseError, SettingsError, ConflictError (`storage_in_use`: another server has this data) and the
+    StorageErrors of files that cannot be used.
+    """
+    settings.check()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    for talkative in ("alembic", "uvicorn"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
+    listener = listen(settings.host, settings.port)
+    try:
+        if sys.platform == "win32":
+            asyncio.run(serve(settings, listener, SystemClock()))
+        else:
+            import uvloop
+
+            uvloop.run(serve(settings, listener, SystemClock()))
+    finally:
+        listener.close()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises PortInUseError and InvalidInputError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    try:
+        if sys.platform != "win32":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host.strip("[]"), port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUseError(
+                f"Port {port} on {host} is in use by another program.",
+                hint="Choose another one with --port (0: any free one).",
+            ) from error
+        raise InvalidInputError(
+            f"The server cannot listen on {host}:{port}: {error.strerror or error}.", hint="Check --host and --port."
+        ) from error
+    listener.set_inheritable(True)
+    return listener
+
+
+async def serve(
+    settings: ServerSettings, listener: socket.socket, clock: Clock, *, stop: asyncio.Event | None = None
+) -> None:
+    """Open, serve on `listener`, close. `stop` ends it from within, as a signal does from outside."""
+    folder = ensure_private_dir(settings.data_path())
+    records = await Records.open(folder / RECORDS_FILE)
+    try:
+        limits = TimeSeriesSettings(
+            retention_ms=settings.retention_ms,
+            processes_retention_ms=settings.retention_ms,
+            max_bytes=settings.max_bytes,
+        )
+        store = await asyncio.to_thread(TimeSeries.open, folder / SAMPLES_FILE, limits, clock)
+        try:
+            await _serve(settings, listener, clock, records, store, folder, stop or asyncio.Event())
+        finally:
+            await asyncio.to_thread(store.close)
+    finally:
+        await records.close()
+
+
+async def _serve(
+    settings: ServerSettings,
+    listener: socket.socket,
+    clock: Clock,
+    records: Records,
+    store: TimeSeries,
+    folder: Path,
+    stop: asyncio.Event,
+) -> None:
+    services = make_services(settings, clock, records, store)
+    hosts = [services.fleet.add(row) for row in await records.hosts.list_()]
+    await asyncio.to_thread(restore_fleet, services, hosts)
+    url = await _write_owner(services, listener, folder)
+    await services.events.note(EventKind.SERVER_STARTED, f"The server {VERSION} started.")
+    server = uvicorn.Server(_config(services))
+    loop = asyncio.get_running_loop()
+    if stop is not None and sys.platform != "win32":
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+    gc.collect()
+    gc.freeze()  # what start-up made stays: the collector need not walk it again
+    serving = asyncio.create_task(server._serve([listener]))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        _LOG.info("CyberCorp %s is ready at %s; data in %s", VERSION, url, folder)
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        services.servers.stopping = True
+        services.sockets.stopping.set()
+        server.should_exit = True
+        await serving
+    finally:
+        stopping.cancel()
+        try:
+            await services.events.note(EventKind.SERVER_STOPPED, "The server stopped.")
+        except CyberCorpError as error:
+            _LOG.warning("%s", error)
+        services.metrics.close()
+        services.ingest.close()
+        _LOG.info("The server stopped.")
+
+
+def _config(services: Services) -> uvicorn.Config:
+    return uvicorn.Config(
+        make_app(services),
+        loop="none",
+        http="auto",
+        ws="websockets-sansio",
+        ws_max_size=MAX_MESSAGE_BYTES,
+        ws_per_message_deflate=False,
+        ws_ping_interval=20.0,
+        ws_ping_timeout=20.0,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        timeout_graceful_shutdown=_STOP_S,
+        timeout_keep_alive=30,
+        h11_max_incomplete_event_size=32 * 1024,
+    )
+
+
+async def _write_owner(services: Services, listener: socket.socket, folder: Path) -> str:
+    """The local owner's credential, 0600. A token that is still good stays, so that open dashboards go on."""
+    host, port = listener.getsockname()[:2]
+    reached = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    url = f"http://{reached}:{port}"
+    path = folder / OWNER_FILE
+    try:
+        kept = read_credential(path)
+    except CyberCorpError:
+        kept = None  # readable by others, or damaged: it is replaced
+    if kept is None or not await services.access.keep_owner_token(kept.token):
+        kept = Credential(url=url, token=await services.access.make_owner_token())
+    write_credential(path, Credential(url=url, token=kept.token))
+    return url

@@ -1,0 +1,103 @@
+"""The one table from errors to problem details (RFC 9457); services know nothing of it."""
+
+from __future__ import annotations
+
+import http
+import logging
+
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException, ValidationException
+
+from cybercorp.core.errors import (
+    AccessError,
+    ConflictError,
+    CyberCorpError,
+    ForbiddenError,
+    InternalError,
+    InvalidInputError,
+    LimitExceededError,
+    NotFoundError,
+    StorageError,
+    UnauthenticatedError,
+    VersionMismatchError,
+)
+from cybercorp.protocol.problems import TYPE_PREFIX, Problem
+
+_STATUS: tuple[tuple[type[CyberCorpError], int], ...] = (
+    (UnauthenticatedError, 401),
+    (AccessError, 403),
+    (NotFoundError, 404),
+    (ConflictError, 409),
+    (LimitExceededError, 400),
+    (InvalidInputError, 400),
+    (VersionMismatchError, 400),
+    (StorageError, 503),
+)
+_CODES: dict[int, type[CyberCorpError]] = {
+    400: InvalidInputError,
+    401: UnauthenticatedError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    405: InvalidInputError,
+    413: LimitExceededError,
+    415: InvalidInputError,
+}
+_LOG = logging.getLogger("cybercorp.server")
+
+
+def status_of(error: CyberCorpError) -> int:
+    """The HTTP status of an error."""
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+
+
+def problem_of(error: CyberCorpError, *, subscription: int | None = None) -> Problem:
+    """The problem that travels for an error."""
+    status = status_of(error)
+    return Problem(
+        type=f"{TYPE_PREFIX}{error.code}",
+        title=http.HTTPStatus(status).phrase,
+        status=status,
+        code=error.error_code,
+        detail=error.message,
+        hint=error.hint,
+        retryable=error.retryable,
+        subscription=subscription,
+    )
+
+
+def problem_of_exception(error: Exception) -> Problem:
+    """The problem for anything that a handler let through: ours, Litestar's, or a bug, of which nothing leaks."""
+    if isinstance(error, CyberCorpError):
+        return problem_of(error)
+    if isinstance(error, HTTPException) and error.status_code < 500:
+        return _from_litestar(error)
+    _LOG.error("a request failed: %s", type(error).__name__, exc_info=error)
+    return problem_of(InternalError("The server failed to answer.", hint="Its log says why; please report it."))
+
+
+def _from_litestar(error: HTTPException) -> Problem:
+    kind = _CODES.get(error.status_code, InvalidInputError)
+    detail, hint, code = str(error.detail)[:300], "", kind.code
+    if isinstance(error, NotFoundException):
+        detail, hint, code = "There is nothing at this address.", "The reference is at /api/docs.", "route_not_found"
+    elif isinstance(error, MethodNotAllowedException):
+        detail, hint, code = "This address does not take that method.", "See /api/docs.", "method_not_allowed"
+    elif isinstance(error, ValidationException):
+        detail, hint = _validation(error), "The reference is at /api/docs."
+    return Problem(
+        type=f"{TYPE_PREFIX}{kind.code}",
+        title=http.HTTPStatus(error.status_code).phrase,
+        status=error.status_code,
+        code=code,
+        detail=detail,
+        hint=hint,
+    )
+
+
+def _validation(error: ValidationException) -> str:
+    extra = error.extra if isinstance(error.extra, list) else []
+    parts = [
+        f"'{str(one.get('key', '?'))[:80]}': {str(one.get('message', ''))[:150]}"
+        for one in extra
+        if isinstance(one, dict)
+    ]
+    return f"The request is not valid: {'; '.join(parts[:5]) or str(error.detail)[:200]}."

@@ -1,0 +1,186 @@
+"""Hosts: join, change, remove, look up. The rules; the fleet holds what is live, the records what lasts."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+
+from cybercorp.core.clock import Clock
+from cybercorp.core.errors import InvalidInputError, NotFoundError
+from cybercorp.protocol.agents import EnrolAnswer, Enrolment, EnrolmentRequest, EnrolRequest, Hello
+from cybercorp.protocol.events import EventKind, Severity
+from cybercorp.protocol.hosts import Host, HostChange, HostSort, check_host_name
+from cybercorp.protocol.selectors import parse_host_selector
+from cybercorp.security.tokens import TokenKind, new_token, token_hash, token_kind
+from cybercorp.server.services.access import unauthenticated
+from cybercorp.server.services.events import EventService
+from cybercorp.server.services.facts import bounded_facts
+from cybercorp.server.services.fleet import Fleet, LiveHost, sort_summaries
+from cybercorp.server.services.windows import WindowService
+from cybercorp.store.records.hosts import HostRepository
+from cybercorp.store.records.tokens import TokenRepository
+
+MAX_LABELS = 32
+MAX_LABEL = 63
+MAX_USES = 10_000
+LONGEST_ENROLMENT_S = 30 * 86_400
+CLOCK_WARNING_MS = 5_000
+
+
+class HostService:
+    def __init__(
+        self,
+        hosts: HostRepository,
+        tokens: TokenRepository,
+        fleet: Fleet,
+        windows: WindowService,
+        events: EventService,
+        clock: Clock,
+    ) -> None:
+        self._hosts = hosts
+        self._tokens = tokens
+        self._fleet = fleet
+        self._windows = windows
+        self._events = events
+        self._clock = clock
+
+    def get(self, id_or_name: str) -> LiveHost:
+        """The host of this name or id. Raises NotFoundError (`host_not_found`) with the nearest name."""
+        found = self._fleet.find(id_or_name)
+        if found is not None:
+            return found
+        close = difflib.get_close_matches(id_or_name[:300], self._fleet.names(), n=1)
+        raise NotFoundError(
+            f"There is no host '{id_or_name[:100]}'.",
+            hint=f"Did you mean '{close[0]}'?" if close else "List them with: cybercorp hosts.",
+            code="host_not_found",
+        )
+
+    def select(self, selectors: Sequence[str]) -> list[LiveHost]:
+        """The hosts that match any selector (none: all). A plain name that matches nothing is an error."""
+        parsed = [parse_host_selector(text) for text in selectors]
+        chosen = self._fleet.select(parsed)
+        if not chosen:
+            for text in selectors:
+                if text and not any(sign in text for sign in "*?[=<>! "):
+                    self.get(text)
+        return chosen
+
+    def list_(self, selectors: Sequence[str], sort: HostSort, descending: bool, offset: int, limit: int) -> list[Host]:
+        """Hosts with their summaries, ordered."""
+        now_ms = self._clock.now_ms()
+        chosen = {host.id: host for host in self.select(selectors)}
+        rows = sort_summaries([host.summary(now_ms) for host in chosen.values()], sort, descending)
+        return [chosen[row.id].host(now_ms) for row in rows[offset : offset + limit]]
+
+    async def create_enrolment(self, request: EnrolmentRequest) -> Enrolment:
+        """A token that `uses` agents may join with. Raises InvalidInputError."""
+        if not 1 <= request.uses <= MAX_USES or not 1 <= request.expires_in_s <= LONGEST_ENROLMENT_S:
+            raise InvalidInputError(
+                f"An enrolment of {request.uses} uses for {request.expires_in_s} s cannot be made.",
+                hint=f"Use 1 to {MAX_USES} uses and at most 30 days.",
+            )
+        labels = check_labels(request.labels)
+        now_ms = self._clock.now_ms()
+        token = new_token(TokenKind.ENROLMENT)
+        expires_at_ms = now_ms + request.expires_in_s * 1000
+        await self._tokens.delete_expired(now_ms)
+        await self._tokens.create(
+            TokenKind.ENROLMENT,
+            token_hash(token),
+            now_ms,
+            labels={key: value for key, value in labels.items() if value is not None},
+            uses=request.uses,
+            expires_at_ms=expires_at_ms,
+        )
+        return Enrolment(token=token, expires_at_ms=expires_at_ms, uses=request.uses)
+
+    async def enrol(self, token: str | None, request: EnrolRequest) -> EnrolAnswer:
+        """A new host joins. Raises UnauthenticatedError, InvalidInputError, ConflictError (`host_name_taken`)."""
+        if token is None or token_kind(token) is not TokenKind.ENROLMENT:
+            raise unauthenticated("An enrolment token is needed to join.")
+        name = check_host_name(request.name)
+        now_ms = self._clock.now_ms()
+        used = await self._tokens.use(token_hash(token), now_ms)
+        if used is None:
+            raise unauthenticated(
+                "This enrolment token is unknown, used up or expired. Make a new one: cybercorp enroll."
+            )
+        try:
+            row = await self._hosts.create(name, used.labels, bounded_facts(request.facts), now_ms)
+        except BaseException:
+            await self._tokens.give_back(used.hash)
+            raise
+        own = new_token(TokenKind.AGENT)
+        await self._tokens.create(TokenKind.AGENT, token_hash(own), now_ms, host_id=row.id)
+        self._fleet.add(row)
+        self._windows.forget()
+        await self._events.note(EventKind.HOST_JOINED, f"{name} joined.", host_id=row.id, host=name)
+        return EnrolAnswer(host_id=row.id, name=row.name, token=own)
+
+    async def change(self, id_or_name: str, change: HostChange) -> Host:
+        """Set labels, rename. Raises NotFoundError, InvalidInputError, ConflictError (`host_name_taken`)."""
+        host = self.get(id_or_name)
+        labels = check_labels(change.labels)
+        if change.name is not None and change.name != host.name:
+            before = host.name
+            self._fleet.add(await self._hosts.rename(host.id, check_host_name(change.name)))
+            await self._events.note(
+                EventKind.HOST_RENAMED, f"{before} is now {host.name}.", host_id=host.id, host=host.name
+            )
+        if labels:
+            self._fleet.add(await self._hosts.set_labels(host.id, labels))
+            told = " ".join(f"{key}={value}" if value is not None else f"-{key}" for key, value in labels.items())
+            await self._events.note(
+                EventKind.HOST_LABELLED, f"{host.name} was labelled: {told}", host_id=host.id, host=host.name
+            )
+        self._windows.forget()
+        return host.host(self._clock.now_ms())
+
+    async def remove(self, id_or_name: str) -> LiveHost:
+        """Forget a host and its tokens; the caller drops its history and its connection. Raises NotFoundError."""
+        host = self.get(id_or_name)
+        await self._hosts.remove(host.id, self._clock.now_ms())
+        await self._tokens.delete_for_host(host.id)
+        self._fleet.remove(host)
+        self._windows.forget()
+        await self._events.note(EventKind.HOST_REMOVED, f"{host.name} was removed.", host_id=host.id, host=host.name)
+        return host
+
+    async def greet(self, host: LiveHost, hello: Hello) -> None:
+        """What an agent says of itself when it connects: facts, interval, clock; and what is news about it."""
+        now_ms = self._clock.now_ms()
+        facts, before = bounded_facts(hello.facts), host.row.facts
+        if facts != before or hello.interval_ms != host.row.interval_ms:
+            self._fleet.add(await self._hosts.update_facts(host.id, facts, interval_ms=hello.interval_ms))
+            self._windows.forget()
+        host.clock_offset_ms = hello.clock_ms - now_ms
+        if before.boot_id and facts.boot_id and before.boot_id != facts.boot_id:
+            await self._events.note(
+                EventKind.HOST_REBOOTED, f"{host.name} was rebooted.", host_id=host.id, host=host.name
+            )
+        if abs(host.clock_offset_ms) > CLOCK_WARNING_MS:
+            seconds = host.clock_offset_ms / 1000
+            way = "ahead of" if seconds > 0 else "behind"
+            await self._events.note(
+                EventKind.CLOCK_STEPPED,
+                f"The clock of {host.name} is {abs(seconds):.1f} s {way} the server's.",
+                severity=Severity.WARNING,
+                host_id=host.id,
+                host=host.name,
+            )
+
+
+def check_labels(labels: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Labels that a selector can name. Raises InvalidInputError."""
+    if len(labels) > MAX_LABELS:
+        raise InvalidInputError(f"{len(labels)} labels are too many.", hint=f"Set {MAX_LABELS} at most.")
+    for key, value in labels.items():
+        texts = (key, *([value] if value is not None else []))
+        wrong = any(len(text) > MAX_LABEL or not text.isprintable() for text in texts)
+        if wrong or not key or any(sign in key for sign in " =!<>*?") or key == "state":
+            raise InvalidInputError(
+                f"The label '{key[:80]}' cannot be set.",
+                hint=f"A label has up to {MAX_LABEL} printable characters; its name none of = ! < > * ? and no blank.",
+            )
+    return dict(labels)

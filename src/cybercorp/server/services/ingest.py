@@ -1,0 +1,249 @@
+"""From an agent's records to durable rows: checked, grouped, committed, and only then acknowledged.
+
+The hot path is `take`: no work per sample, one tuple per record. `commit` runs in a job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import msgspec
+
+from cybercorp.core.clock import Clock
+from cybercorp.core.errors import CyberCorpError, InvalidInputError, MalformedMessageError, StorageError
+from cybercorp.protocol.agents import AnnounceCatalogue, Record, RecordType, Refuse
+from cybercorp.protocol.events import AgentEvent, EventKind, Severity
+from cybercorp.protocol.metrics import Catalogue, check_catalogue
+from cybercorp.protocol.processes import ProcessTable
+from cybercorp.server.services.agents import AgentLink
+from cybercorp.server.services.events import EventService
+from cybercorp.server.services.fleet import LiveHost
+from cybercorp.store.records.events import NewEvent
+from cybercorp.store.timeseries.engine import TimeSeries
+from cybercorp.store.timeseries.rows import StoredRow, WriteReport
+
+MAX_RECORDS = 4_096
+MAX_PENDING_BYTES = 64 * 1024 * 1024
+MAX_CATALOGUES = 64
+RETRY_AFTER_S = 2.0
+FUTURE_MS = 86_400_000
+_MAX_EVENT_TEXT = 2_000
+_MAX_EVENT_ATTRIBUTES = 32
+_TABLE = msgspec.msgpack.Decoder(ProcessTable)
+_EVENT = msgspec.msgpack.Decoder(AgentEvent)
+COLUMNS = tuple(one.name for one in msgspec.structs.fields(ProcessTable))
+ResultT = TypeVar("ResultT")
+DecodedT = TypeVar("DecodedT")
+_LOG = logging.getLogger("cybercorp.ingest")
+
+
+class IngestService:
+    """Takes records in the event loop; writes in one thread of its own."""
+
+    def __init__(self, store: TimeSeries, events: EventService, clock: Clock, *, retention_ms: int) -> None:
+        self._store = store
+        self._events = events
+        self._clock = clock
+        self._retention_ms = retention_ms
+        self._writer = ThreadPoolExecutor(1, "cybercorp-writer")
+        self._rows: list[StoredRow] = []
+        self._new_events: list[NewEvent] = []
+        self._pending_bytes = 0
+        self._marks: dict[AgentLink, int] = {}
+        self._arrived = asyncio.Event()
+        self.failing = ""
+        self.samples = 0
+        self.on_row: Callable[[LiveHost, Record], None] = lambda host, record: None
+
+    def announce(self, link: AgentLink, announced: AnnounceCatalogue) -> None:
+        """A catalogue that the following samples refer to. Raises InvalidInputError, LimitExceededError."""
+        if len(link.catalogues) >= MAX_CATALOGUES and announced.id not in link.catalogues:
+            link.catalogues.pop(next(iter(link.catalogues)))
+        catalogue = Catalogue(id=announced.id, series=announced.series)
+        check_catalogue(catalogue)
+        link.catalogues[catalogue.id] = catalogue
+        self._store.register_catalogue(link.host.key, catalogue)
+
+    def take(self, link: AgentLink, records: list[Record]) -> None:
+        """Records in the order they were sent. Raises MalformedMessageError and `unknown_catalogue`.
+
+        What is wrong with one record's time or size is counted and noted as an event; the record is acknowledged, since
+        it would be wrong again.
+        """
+        if not records:
+            return
+        if len(records) > MAX_RECORDS:
+            raise MalformedMessageError(f"A message holds {len(records)} records.", hint=f"Send {MAX_RECORDS} at most.")
+        if not link.follows(records[0].seq):
+            return
+        now_ms = self._clock.now_ms()
+        for record in records:
+            self._take_one(link, record, now_ms)
+        self._marks[link] = max(self._marks.get(link, 0), records[-1].seq)
+        self._arrived.set()
+        if self._pending_bytes > MAX_PENDING_BYTES:
+            link.close(1013, "the server cannot store fast enough")
+
+    def _take_one(self, link: AgentLink, record: Record, now_ms: int) -> None:
+        host, body, kind = link.host, record.body, record.type
+        if kind == RecordType.SAMPLES:
+            catalogue = link.catalogues.get(record.catalogue)
+            if catalogue is None:
+                link.rewind_to(record.seq)
+                raise InvalidInputError(
+                    "Samples refer to a catalogue that was not announced on this connection.",
+                    hint="Announce it and send them again.",
+                    code="unknown_catalogue",
+                )
+            if len(body) != 8 * len(catalogue.series):
+                raise MalformedMessageError(
+                    f"A row of samples has {len(body)} bytes instead of {8 * len(catalogue.series)}.",
+                    hint="Send one float64 for each series of the catalogue.",
+                )
+            if self._in_time(link, record, now_ms):
+                host.use_catalogue(catalogue)
+                host.take_row(record.timestamp_ms, body, now_ms)
+                self.samples += len(catalogue.series)
+                self.on_row(host, record)
+                self._append(link, record, now_ms, body)
+                return
+        elif kind == RecordType.PROCESSES:
+            table = _decode(_TABLE, record)
+            check_table(table)
+            if self._in_time(link, record, now_ms):
+                host.take_table(table, now_ms)
+                self._append(link, record, now_ms, body)
+                return
+        elif kind == RecordType.EVENT:
+            if record.seq > link.acked_seq:
+                self._new_events.append(_new_event(host, _decode(_EVENT, record), record.timestamp_ms))
+        else:
+            raise MalformedMessageError(f"A record has the unknown type {int(kind)}.", hint="Update the server.")
+        self._append(link, record, now_ms, b"", RecordType.EVENT)
+
+    def _append(
+        self, link: AgentLink, record: Record, now_ms: int, body: bytes, kind: RecordType | None = None
+    ) -> None:
+        self._pending_bytes += len(body) + 64
+        self._rows.append(
+            StoredRow(
+                link.host.key,
+                link.stream,
+                record.seq,
+                record.timestamp_ms,
+                now_ms,
+                record.type if kind is None else kind,
+                record.catalogue,
+                body,
+            )
+        )
+
+    def _in_time(self, link: AgentLink, record: Record, now_ms: int) -> bool:
+        if now_ms - self._retention_ms <= record.timestamp_ms <= now_ms + FUTURE_MS:
+            return True
+        if link.may_complain("time", self._clock.monotonic()):
+            side = "in the future" if record.timestamp_ms > now_ms else "older than history is kept"
+            self._new_events.append(
+                NewEvent(
+                    time_ms=now_ms,
+                    kind=EventKind.SAMPLES_DROPPED,
+                    severity=Severity.WARNING,
+                    message=f"{link.host.name} sends samples that are {side}; they are not stored. Check its clock.",
+                    host_id=link.host.id,
+                    host=link.host.name,
+                )
+            )
+        return False
+
+    async def arrived(self) -> None:
+        """Wait until there is something to commit."""
+        await self._arrived.wait()
+        self._arrived.clear()
+
+    async def commit(self) -> None:
+        """Make what has arrived durable and acknowledge it; while the store fails, keep it and let the agents wait."""
+        rows, new_events, marks = self._rows, self._new_events, self._marks
+        if not rows and not new_events:
+            return
+        self._rows, self._new_events, self._marks, self._pending_bytes = [], [], {}, 0
+        try:
+            await self._events.append(new_events)
+            new_events = []
+            report = await self.write(rows)
+        except StorageError as error:
+            self._keep(rows, new_events, marks)
+            await self._failed(error, marks)
+            return
+        for link, seq in marks.items():
+            link.acknowledge(seq)
+        if report.refused:
+            _LOG.warning("%d rows were refused: %s", len(report.refused), report.refused[0].reason)
+        if self.failing:
+            self.failing = ""
+            await self._events.note(EventKind.STORAGE_RECOVERED, "The store can be written again; nothing was lost.")
+
+    async def write(self, rows: list[StoredRow]) -> WriteReport:
+        """Write rows in the writer's thread."""
+        return await self.in_writer(lambda: self._store.write(rows))
+
+    async def in_writer(self, work: Callable[[], ResultT]) -> ResultT:
+        """Run something in the one thread that writes."""
+        return await asyncio.get_running_loop().run_in_executor(self._writer, work)
+
+    def close(self) -> None:
+        self._writer.shutdown()
+
+    def _keep(self, rows: list[StoredRow], events: list[NewEvent], marks: dict[AgentLink, int]) -> None:
+        self._rows = rows + self._rows
+        self._new_events = events + self._new_events
+        self._pending_bytes += sum(len(row.body) + 64 for row in rows)
+        for link, seq in marks.items():
+            self._marks[link] = max(self._marks.get(link, 0), seq)
+        self._arrived.set()
+
+    async def _failed(self, error: CyberCorpError, marks: dict[AgentLink, int]) -> None:
+        for link in marks:
+            link.refuse(
+                Refuse(seq=link.acked_seq, retry_after_s=RETRY_AFTER_S, code=error.error_code, detail=error.message)
+            )
+        if not self.failing:
+            self.failing = error.message
+            _LOG.error("%s", error)
+            try:
+                await self._events.note(EventKind.STORAGE_FAILED, str(error), severity=Severity.ERROR)
+            except StorageError:
+                _LOG.error("the event about it could not be stored either")
+        await asyncio.sleep(RETRY_AFTER_S / 2)
+
+
+def check_table(table: ProcessTable) -> None:
+    """Refuse a table whose columns differ in length. Raises MalformedMessageError."""
+    lengths = {len(value) for name in COLUMNS if isinstance(value := getattr(table, name), list)}
+    if len(lengths) > 1:
+        raise MalformedMessageError("The columns of a process table differ in length.", hint="Update the agent.")
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[DecodedT], record: Record) -> DecodedT:
+    try:
+        return decoder.decode(record.body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedMessageError(
+            f"The body of record {record.seq} could not be read: {str(error)[:200]}.", hint="Update the agent."
+        ) from error
+
+
+def _new_event(host: LiveHost, event: AgentEvent, time_ms: int) -> NewEvent:
+    attributes = list(event.attributes.items())[:_MAX_EVENT_ATTRIBUTES]
+    return NewEvent(
+        time_ms=time_ms,
+        kind=event.kind[:64],
+        severity=event.severity,
+        message=event.message[:_MAX_EVENT_TEXT],
+        host_id=host.id,
+        host=host.name,
+        attributes={key[:100]: value[:_MAX_EVENT_TEXT] for key, value in attributes},
+    )

@@ -1,0 +1,264 @@
+"""Who looks at what right now, and the updates for them. What many get is encoded once."""
+
+from __future__ import annotations
+
+import msgspec
+
+from cybercorp.core.clock import Clock
+from cybercorp.core.errors import InvalidInputError, LimitExceededError
+from cybercorp.protocol.agents import Record
+from cybercorp.protocol.events import Event
+from cybercorp.protocol.live import (
+    EventsUpdate,
+    HostsUpdate,
+    MetricsCatalogueUpdate,
+    MetricsUpdate,
+    Subscribe,
+    Subscribed,
+    Topic,
+)
+from cybercorp.protocol.processes import ProcessTable
+from cybercorp.protocol.registry import Codec
+from cybercorp.protocol.selectors import parse_host_selector
+from cybercorp.server.services.events import EventService
+from cybercorp.server.services.fleet import LiveHost
+from cybercorp.server.services.hosts import HostService
+from cybercorp.server.services.outbox import Outbox
+from cybercorp.server.services.processes import ProcessService
+from cybercorp.server.services.windows import WindowService, check_window
+
+MAX_SUBSCRIPTIONS = 64
+MIN_INTERVAL_MS, MAX_INTERVAL_MS = 100, 60_000
+
+
+class Subscription(msgspec.Struct, kw_only=True):
+    """An open subscription: what was asked, and what has been sent of it."""
+
+    request: Subscribe
+    host: LiveHost | None = None
+    catalogue: str = ""
+    due_at: float = 0.0
+    last_event: int = 0
+    held: list[Event] | None = None
+
+
+class Viewer:
+    """One viewer's connection: a codec of its format, an outbox, numbered subscriptions."""
+
+    def __init__(self, codec: Codec) -> None:
+        self.codec = codec
+        self.outbox = Outbox()
+        self.subscriptions: dict[int, Subscription] = {}
+
+
+class LiveService:
+    """The viewers, indexed by what they look at."""
+
+    def __init__(
+        self,
+        hosts: HostService,
+        windows: WindowService,
+        processes: ProcessService,
+        events: EventService,
+        clock: Clock,
+    ) -> None:
+        self._hosts = hosts
+        self._windows = windows
+        self._processes = processes
+        self._events = events
+        self._clock = clock
+        self._viewers: set[Viewer] = set()
+        self._metrics: dict[int, dict[tuple[Viewer, int], Subscription]] = {}
+        self._tables: dict[int, dict[tuple[Viewer, int], Subscription]] = {}
+        self._fleet: dict[tuple[Viewer, int], Subscription] = {}
+        self._followers: dict[tuple[Viewer, int], Subscription] = {}
+
+    def __len__(self) -> int:
+        return len(self._viewers)
+
+    def join(self, viewer: Viewer) -> None:
+        self._viewers.add(viewer)
+
+    def leave(self, viewer: Viewer) -> None:
+        """The connection is gone, and all its subscriptions."""
+        for number in list(viewer.subscriptions):
+            self.unsubscribe(viewer, number)
+        self._viewers.discard(viewer)
+
+    async def subscribe(self, viewer: Viewer, request: Subscribe) -> None:
+        """Open or replace a subscription. Raises NotFoundError, InvalidInputError, LimitExceededError."""
+        if len(viewer.subscriptions) >= MAX_SUBSCRIPTIONS and request.subscription not in viewer.subscriptions:
+            raise LimitExceededError(
+                f"{MAX_SUBSCRIPTIONS} subscriptions are open on this connection.", hint="Close some first."
+            )
+        if not MIN_INTERVAL_MS <= request.interval_ms <= MAX_INTERVAL_MS:
+            raise InvalidInputError(
+                f"The interval is {request.interval_ms} ms.", hint=f"Use {MIN_INTERVAL_MS} to {MAX_INTERVAL_MS}."
+            )
+        made = Subscription(request=request)
+        if request.topic in (Topic.METRICS, Topic.PROCESSES):
+            if not request.host:
+                raise InvalidInputError(f"The topic {request.topic} needs a host.", hint="Name one.")
+            made.host = self._hosts.get(request.host)
+        elif request.topic is Topic.HOSTS:
+            parse_host_selector(request.selector)
+            check_window(request.offset, request.limit)
+        self.unsubscribe(viewer, request.subscription)
+        viewer.subscriptions[request.subscription] = made
+        key = (viewer, request.subscription)
+        match request.topic:
+            case Topic.HOSTS:
+                self._fleet[key] = made
+                self._confirm(viewer, made)
+                self._send_window(viewer, made)
+            case Topic.METRICS if made.host is not None:
+                self._metrics.setdefault(made.host.key, {})[key] = made
+                self._confirm(viewer, made)
+                self._send_latest(viewer, made, made.host)
+            case Topic.PROCESSES if made.host is not None:
+                self._tables.setdefault(made.host.key, {})[key] = made
+                self._processes.watch(made.host)
+                self._confirm(viewer, made)
+                table = self._processes.newest(made.host)
+                if table is not None:
+                    self._send_table(viewer, made, made.host, viewer.codec.encode_payload(table))
+            case Topic.EVENTS:
+                await self._follow(viewer, made)
+
+    def unsubscribe(self, viewer: Viewer, number: int) -> None:
+        """Close a subscription; closing one that is not open is no error."""
+        old = viewer.subscriptions.pop(number, None)
+        if old is None:
+            return
+        key = (viewer, number)
+        self._fleet.pop(key, None)
+        self._followers.pop(key, None)
+        for index in (self._metrics, self._tables):
+            if old.host is not None and key in index.get(old.host.key, {}):
+                del index[old.host.key][key]
+                if not index[old.host.key]:
+                    del index[old.host.key]
+                if index is self._tables:
+                    self._processes.unwatch(old.host)
+        for kind in ("hosts", "catalogue", "samples", "table"):
+            viewer.outbox.forget_state((kind, number))
+
+    def drop_host(self, host: LiveHost) -> None:
+        """A host was removed: nothing of it is sent any more."""
+        for index in (self._metrics, self._tables):
+            for viewer, number in list(index.get(host.key, {})):
+                self.unsubscribe(viewer, number)
+
+    def row_arrived(self, host: LiveHost, record: Record) -> None:
+        """Hand a row of samples on as it is, once encoded for each (format, subscription number)."""
+        watching = self._metrics.get(host.key)
+        if not watching:
+            return
+        encoded: dict[tuple[str, int], bytes] = {}
+        for (viewer, number), one in watching.items():
+            if one.catalogue != record.catalogue:
+                self._send_catalogue(viewer, one, host)
+            key = (viewer.codec.format, number)
+            data = encoded.get(key)
+            if data is None:
+                update = MetricsUpdate(
+                    subscription=number,
+                    host_id=host.id,
+                    catalogue=record.catalogue,
+                    timestamp_ms=record.timestamp_ms,
+                    values=record.body,
+                )
+                data = encoded[key] = viewer.codec.encode("metrics.samples", update)
+            viewer.outbox.put_state(("samples", number), data)
+
+    def table_arrived(self, host: LiveHost, table: ProcessTable) -> None:
+        """Hand a process table on; the table itself is encoded once for each format."""
+        raws: dict[str, msgspec.Raw] = {}
+        for (viewer, _), one in self._tables.get(host.key, {}).items():
+            raw = raws.get(viewer.codec.format)
+            if raw is None:
+                raw = raws[viewer.codec.format] = viewer.codec.encode_payload(table)
+            self._send_table(viewer, one, host, raw)
+
+    def events_appended(self, events: list[Event]) -> None:
+        """Hand events on to who follows; a follower that is still being caught up gets them after that."""
+        for (viewer, number), one in self._followers.items():
+            if one.held is not None:
+                one.held.extend(events)
+            else:
+                self._send_events(viewer, number, one, events)
+
+    def tick(self) -> None:
+        """Send the windows that are due."""
+        now = self._clock.monotonic()
+        for (viewer, _), one in list(self._fleet.items()):
+            if now >= one.due_at:
+                self._send_window(viewer, one)
+
+    def _confirm(self, viewer: Viewer, one: Subscription, *, after: int | None = None, resumed: bool = True) -> None:
+        told = Subscribed(subscription=one.request.subscription, epoch=self._events.epoch, resumed=resumed, after=after)
+        viewer.outbox.put_entry(viewer.codec.encode("live.subscribed", told))
+
+    def _send_window(self, viewer: Viewer, one: Subscription) -> None:
+        asked = one.request
+        one.due_at = self._clock.monotonic() + asked.interval_ms / 1000 - 0.02
+        window = self._windows.now().window(
+            asked.selector or "",
+            asked.sort,
+            asked.descending,
+            offset=asked.offset,
+            limit=asked.limit,
+            pinned=asked.pinned,
+        )
+        data = viewer.codec.encode("hosts.window", HostsUpdate(subscription=asked.subscription, window=window))
+        viewer.outbox.put_state(("hosts", asked.subscription), data)
+
+    def _send_latest(self, viewer: Viewer, one: Subscription, host: LiveHost) -> None:
+        if host.catalogue is None or not host.body:
+            return
+        self._send_catalogue(viewer, one, host)
+        update = MetricsUpdate(
+            subscription=one.request.subscription,
+            host_id=host.id,
+            catalogue=host.catalogue.id,
+            timestamp_ms=host.timestamp_ms,
+            values=host.body,
+        )
+        viewer.outbox.put_state(("samples", one.request.subscription), viewer.codec.encode("metrics.samples", update))
+
+    def _send_catalogue(self, viewer: Viewer, one: Subscription, host: LiveHost) -> None:
+        if host.catalogue is None:
+            return
+        number = one.request.subscription
+        one.catalogue = host.catalogue.id
+        update = MetricsCatalogueUpdate(
+            subscription=number, host_id=host.id, catalogue=host.catalogue.id, series=host.catalogue.series
+        )
+        # Samples of the old catalogue that still wait would follow the new one: they are not sent.
+        viewer.outbox.forget_state(("samples", number))
+        viewer.outbox.put_state(("catalogue", number), viewer.codec.encode("metrics.catalogue", update))
+
+    def _send_table(self, viewer: Viewer, one: Subscription, host: LiveHost, table: msgspec.Raw) -> None:
+        number = one.request.subscription
+        payload = {"subscription": number, "host_id": host.id, "table": table}
+        viewer.outbox.put_state(("table", number), viewer.codec.encode("processes.table", payload))
+
+    def _send_events(self, viewer: Viewer, number: int, one: Subscription, events: list[Event]) -> None:
+        fresh = [event for event in events if event.id > one.last_event]
+        if fresh:
+            one.last_event = fresh[-1].id
+            for start in range(0, len(fresh), 100):
+                update = EventsUpdate(subscription=number, epoch=self._events.epoch, events=fresh[start : start + 100])
+                viewer.outbox.put_entry(viewer.codec.encode("events.appended", update))
+
+    async def _follow(self, viewer: Viewer, one: Subscription) -> None:
+        number = one.request.subscription
+        one.held = []
+        self._followers[viewer, number] = one
+        missed, after, resumed = await self._events.resume(one.request.after, one.request.epoch)
+        if viewer.subscriptions.get(number) is not one:
+            return  # replaced or closed meanwhile
+        self._confirm(viewer, one, after=after, resumed=resumed)
+        held, one.held, one.last_event = one.held, None, after
+        self._send_events(viewer, number, one, missed)
+        self._send_events(viewer, number, one, held)

@@ -1,0 +1,113 @@
+"""The fleet at a past instant, from what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from cybercorp.protocol.hosts import HostSort, HostState, HostSummary, HostsWindow
+from cybercorp.protocol.metrics import Aggregation, parse_metric_selector
+from cybercorp.server.services.fleet import HISTORY_STEP_MS, HISTORY_STEPS, UNKNOWN_STEP, Fleet, LiveHost
+from cybercorp.server.services.metrics import MetricService
+from cybercorp.server.services.summaries import SummarySlots, SummaryValues
+from cybercorp.server.services.windows import Snapshot, check_window
+from cybercorp.store.timeseries.engine import TimeSeries
+from cybercorp.store.timeseries.rows import Selection
+
+ONLINE_WITHIN_MS = 5_000
+KNOWN_WITHIN_MS = 60_000
+_CPU = parse_metric_selector("cpu")
+
+
+class ReplayService:
+    def __init__(self, store: TimeSeries, metrics: MetricService, fleet: Fleet) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._fleet = fleet
+
+    async def window(
+        self,
+        at_ms: int,
+        selector: str,
+        sort: HostSort,
+        descending: bool,
+        *,
+        offset: int,
+        limit: int,
+        pinned: str | None,
+    ) -> HostsWindow:
+        """A window of the fleet as it was. Only the rows that are shown get their history and top process."""
+        check_window(offset, limit)
+        hosts = [host for host in self._fleet.hosts if host.row.joined_at_ms <= at_ms]
+        return await self._metrics.read(
+            lambda: self._window(hosts, at_ms, selector, sort, descending, offset=offset, limit=limit, pinned=pinned)
+        )
+
+    def _window(
+        self,
+        hosts: Sequence[LiveHost],
+        at_ms: int,
+        selector: str,
+        sort: HostSort,
+        descending: bool,
+        *,
+        offset: int,
+        limit: int,
+        pinned: str | None,
+    ) -> HostsWindow:
+        by_id = {host.id: host for host in hosts}
+        snapshot = Snapshot(at_ms, [self._summary(host, at_ms) for host in hosts])
+        window = snapshot.window(selector, sort, descending, offset=offset, limit=limit, pinned=pinned)
+        shown = [by_id[row.id] for row in window.rows]
+        histories = self._histories(shown, at_ms)
+        rows = [self._detailed(by_id[row.id], row, histories.get(by_id[row.id].key, b""), at_ms) for row in window.rows]
+        return msgspec.structs.replace(window, rows=rows)
+
+    def _summary(self, host: LiveHost, at_ms: int) -> HostSummary:
+        row = self._store.row_at(host.key, at_ms, KNOWN_WITHIN_MS)
+        values, state = SummaryValues(), HostState.OFFLINE
+        if row is not None:
+            age = at_ms - row.timestamp_ms
+            online = age <= max(ONLINE_WITHIN_MS, 3 * host.row.interval_ms)
+            state = HostState.ONLINE if online else HostState.STALE
+            catalogue = self._store.catalogue_at(host.key, row.timestamp_ms)
+            before = self._store.row_at(host.key, row.timestamp_ms - 1, KNOWN_WITHIN_MS)
+            if catalogue is not None and catalogue.id == row.catalogue:
+                same = before is not None and before.catalogue == row.catalogue
+                elapsed_s = (row.timestamp_ms - before.timestamp_ms) / 1000 if before else 0.0
+                body = before.body if before is not None and same else None
+                values = SummarySlots(catalogue.series).values(row.body, body, elapsed_s)
+        return HostSummary(
+            id=host.id,
+            name=host.name,
+            state=state,
+            seen_at_ms=row.timestamp_ms if row else None,
+            labels=host.row.labels,
+            cpu=values.cpu,
+            memory=values.memory,
+            disk=values.disk,
+            load=values.load,
+            network_receive=values.network_receive,
+            network_transmit=values.network_transmit,
+        )
+
+    def _histories(self, hosts: Sequence[LiveHost], at_ms: int) -> dict[int, bytes]:
+        if not hosts:
+            return {}
+        end_ms = at_ms - at_ms % HISTORY_STEP_MS + HISTORY_STEP_MS
+        start_ms = end_ms - HISTORY_STEPS * HISTORY_STEP_MS
+        selections = [Selection(host.key, _CPU) for host in hosts]
+        results = self._store.query(selections, start_ms, end_ms, HISTORY_STEP_MS, Aggregation.AVG, None)
+        return {
+            one.host: bytes(UNKNOWN_STEP if v != v else max(0, min(200, round(v * 200))) for v in one.values.tolist())
+            for one in results
+        }
+
+    def _detailed(self, host: LiveHost, row: HostSummary, history: bytes, at_ms: int) -> HostSummary:
+        table = self._store.processes_at(host.key, at_ms, KNOWN_WITHIN_MS)
+        name, cpu = None, None
+        if table is not None and table.pid:
+            best = max(range(len(table.pid)), key=lambda i: table.cpu[i] or 0.0)
+            name, cpu = table.name[best][:64], table.cpu[best]
+        return msgspec.structs.replace(row, cpu_history=history, top_process=name, top_process_cpu=cpu)

@@ -1,0 +1,79 @@
+"""What this server says about itself: version, load, storage, health."""
+
+from __future__ import annotations
+
+from cybercorp.core.clock import Clock
+from cybercorp.core.ids import new_id
+from cybercorp.core.version import VERSION
+from cybercorp.protocol.servers import PROTOCOL_VERSION, Health, ServerInfo, ServerStorage
+from cybercorp.server.services.agents import AgentRegistry
+from cybercorp.server.services.fleet import Fleet
+from cybercorp.server.services.ingest import IngestService
+from cybercorp.server.services.live import LiveService
+from cybercorp.server.services.metrics import MetricService
+from cybercorp.store.records.database import Records
+from cybercorp.store.timeseries.engine import TimeSeries
+
+
+class ServerService:
+    def __init__(
+        self,
+        *,
+        records: Records,
+        store: TimeSeries,
+        fleet: Fleet,
+        agents: AgentRegistry,
+        live: LiveService,
+        ingest: IngestService,
+        metrics: MetricService,
+        clock: Clock,
+    ) -> None:
+        self._records = records
+        self._store = store
+        self._fleet = fleet
+        self._agents = agents
+        self._live = live
+        self._ingest = ingest
+        self._metrics = metrics
+        self._clock = clock
+        self._instance = new_id("server")
+        self._started_at_ms = clock.now_ms()
+        self._rate: tuple[float, int, float] = (clock.monotonic(), 0, 0.0)
+        self.stopping = False
+
+    async def info(self) -> ServerInfo:
+        stats = await self._metrics.read(self._store.stats)
+        return ServerInfo(
+            version=VERSION,
+            protocol=PROTOCOL_VERSION,
+            instance=self._instance,
+            started_at_ms=self._started_at_ms,
+            clock_ms=self._clock.now_ms(),
+            hosts=len(self._fleet),
+            agents_connected=len(self._agents),
+            viewers_connected=len(self._live),
+            samples_per_second=self._rate[2],
+            commit_p99_ms=stats.commit_p99_ms,
+            storage=ServerStorage(
+                records_bytes=self._records.size_bytes(),
+                samples_bytes=stats.file_bytes + stats.wal_bytes,
+                free_bytes=stats.disk_free_bytes,
+                oldest_ms=stats.oldest_ms,
+                samples_total=stats.samples,
+            ),
+        )
+
+    def measure(self) -> None:
+        """Look at the counter of samples; called every few seconds."""
+        at, before, _ = self._rate
+        now, samples = self._clock.monotonic(), self._ingest.samples
+        if now > at:
+            self._rate = (now, samples, (samples - before) / (now - at))
+
+    def readiness(self) -> Health:
+        """`failing` while stopping or while nothing can be stored."""
+        if self.stopping:
+            return Health(status="failing", reason="stopping")
+        if self._ingest.failing:
+            return Health(status="failing", reason="storage")
+        return Health(status="ok")

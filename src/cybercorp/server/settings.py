@@ -1,0 +1,64 @@
+"""The server's settings: `<config>/server.toml`, `CYBERCORP_SERVER_…`, flags. The reference page is made from this."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from cybercorp.core.errors import SettingsError
+from cybercorp.core.paths import data_dir
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_DAY_MS = 86_400_000
+
+
+def _described(text: str) -> msgspec.Meta:
+    return msgspec.Meta(description=text)
+
+
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything about the server that a person may set. The description of each field is the reference."""
+
+    host: Annotated[str, _described("Address to listen on. 127.0.0.1 is this machine only.")] = "127.0.0.1"
+    port: Annotated[int, _described("Port to listen on; 0 takes any free one.")] = 8765
+    data_dir: Annotated[str | None, _described("Folder of the databases. Default: the platform's data folder.")] = None
+    allowed_hosts: Annotated[
+        list[str],
+        _described("Names that clients may call this server by, beside loopback names and the address it listens on."),
+    ] = []
+    retention_days: Annotated[float, _described("Days that samples and process tables are kept.")] = 14.0
+    events_retention_days: Annotated[float, _described("Days that events are kept.")] = 90.0
+    max_bytes: Annotated[int, _described("Bytes that history may take on disk; the oldest goes first.")] = 10 * 1024**3
+    commit_interval_ms: Annotated[int, _described("The longest a sample waits for its durable commit.")] = 200
+
+    def check(self) -> None:
+        """Refuse values that cannot work. Raises SettingsError."""
+        _within("port", self.port, 0, 65535)
+        _within("retention_days", self.retention_days, 0.01, 36_500)
+        _within("events_retention_days", self.events_retention_days, 0.01, 36_500)
+        _within("max_bytes", self.max_bytes, 16 * 1024**2, 1 << 50)
+        _within("commit_interval_ms", self.commit_interval_ms, 10, 10_000)
+
+    def data_path(self) -> Path:
+        """The data folder."""
+        return Path(self.data_dir).expanduser() if self.data_dir else data_dir()
+
+    def host_names(self) -> frozenset[str]:
+        """The names, in lower case, by which a request may address this server (the Host header, without port)."""
+        own = () if self.host in ("0.0.0.0", "::", "") else (self.host,)  # noqa: S104 - compared, not bound
+        return frozenset(name.lower().strip("[]") for name in (*_LOOPBACK, *own, *self.allowed_hosts))
+
+    @property
+    def retention_ms(self) -> int:
+        return round(self.retention_days * _DAY_MS)
+
+    @property
+    def events_retention_ms(self) -> int:
+        return round(self.events_retention_days * _DAY_MS)
+
+
+def _within(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise SettingsError(f"The setting '{name}' is {value:g}.", hint=f"Use {low:g} to {high:g}.")

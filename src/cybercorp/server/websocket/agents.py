@@ -1,0 +1,165 @@
+"""The agents' socket: hello, catalogues, records and live tables in; welcome, acknowledgements and watches out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from litestar import WebSocket, websocket
+from litestar.di import NamedDependency
+
+from cybercorp.core.clock import Clock
+from cybercorp.core.errors import CyberCorpError, MalformedMessageError, UnauthenticatedError
+from cybercorp.core.version import VERSION
+from cybercorp.protocol.agents import AnnounceCatalogue, Hello, Records, Welcome
+from cybercorp.protocol.events import EventKind, Severity
+from cybercorp.protocol.processes import ProcessTable
+from cybercorp.protocol.registry import Codec, Direction, Permission
+from cybercorp.server.problems import problem_of
+from cybercorp.server.services.agents import AgentLink
+from cybercorp.server.services.fleet import LiveHost
+from cybercorp.server.services.ingest import check_table
+from cybercorp.server.websocket.connection import Disconnected, Socket, admit, close, close_reason, send_all
+from cybercorp.server.websocket.connection import receive as receive_message
+from cybercorp.server.wiring import Services
+
+HELLO_S = 10.0
+SILENT_S = 45.0
+MAX_STREAM = 64
+UNKNOWN_CATALOGUE = "unknown_catalogue"
+_LOG = logging.getLogger("cybercorp.agents")
+
+
+@websocket("/api/v1/agents/connect", opt={"permission": Permission.AGENT_CONNECT})
+async def agents_socket(socket: WebSocket[Any, Any, Any], services: NamedDependency[Services]) -> None:
+    """The connection of one agent; see docs/reference/protocol.md."""
+    admitted = await admit(socket, services.access, Permission.AGENT_CONNECT)
+    if admitted is None:
+        return
+    identity, codec = admitted
+    host = services.fleet.find(identity.host_id or "")
+    if host is None:
+        await _refuse(socket, codec, UnauthenticatedError("The host of this token was removed.", hint="Join again."))
+        return
+    try:
+        link = await _greet(socket, codec, services, host)
+    except Disconnected:
+        return
+    except CyberCorpError as error:
+        await _note_refusal(services, host, error)
+        await _refuse(socket, codec, error)
+        return
+    await _serve(socket, codec, services, link)
+
+
+async def _greet(socket: Socket, codec: Codec, services: Services, host: LiveHost) -> AgentLink:
+    try:
+        data = await asyncio.wait_for(receive_message(socket), HELLO_S)
+    except TimeoutError:
+        raise MalformedMessageError(f"No hello came within {HELLO_S:.0f} s.", hint="Update the agent.") from None
+    hello = codec.decode(data, Direction.AGENT_TO_SERVER).payload
+    if not isinstance(hello, Hello):
+        raise MalformedMessageError("The first message must be agent.hello.", hint="Update the agent.")
+    if not 0 < len(hello.stream) <= MAX_STREAM or not 50 <= hello.interval_ms <= 3_600_000:
+        raise MalformedMessageError("The hello has a wrong stream or interval.", hint="Update the agent.")
+    now = services.clock.monotonic()
+    acked = services.store.acked_seq(host.key, hello.stream)
+    link = AgentLink(host, hello.stream, acked, codec, now=now)
+    services.agents.connect(link, now=now)
+    try:
+        await services.hosts.greet(host, hello)
+        welcome = Welcome(
+            host_id=host.id, name=host.name, acked_seq=acked, clock_ms=services.clock.now_ms(), version=VERSION
+        )
+        link.outbox.put_entry(codec.encode("agent.welcome", welcome))
+        services.processes.greet(link)
+        await services.events.note(EventKind.HOST_CONNECTED, f"{host.name} connected.", host_id=host.id, host=host.name)
+    except BaseException:
+        services.agents.disconnect(link)
+        raise
+    return link
+
+
+async def _serve(socket: Socket, codec: Codec, services: Services, link: AgentLink) -> None:
+    closing = asyncio.Event()
+    link.on_close = closing.set
+    sender = asyncio.create_task(send_all(socket, link.outbox))
+    reader = asyncio.create_task(_read(socket, codec, services, link))
+    waits = [asyncio.create_task(closing.wait()), asyncio.create_task(services.sockets.stopping.wait())]
+    try:
+        await asyncio.wait({sender, reader, *waits}, return_when=asyncio.FIRST_COMPLETED)
+        error = reader.exception() if reader.done() else None
+    finally:
+        current = services.agents.disconnect(link)
+        for task in (sender, reader, *waits):
+            task.cancel()
+        await asyncio.gather(sender, reader, *waits, return_exceptions=True)
+    if services.sockets.stopping.is_set():
+        await close(socket, 1012, "the server restarts")
+        return
+    host = link.host
+    if isinstance(error, CyberCorpError):
+        await _note_refusal(services, host, error)
+        await _refuse(socket, codec, error)
+    elif link.close_code:
+        await close(socket, link.close_code, link.close_reason)
+    elif isinstance(error, TimeoutError):
+        await close(socket, 1001, "nothing was heard for 45 s")
+    elif error is not None and not isinstance(error, Disconnected):
+        _LOG.error("the connection of a host failed", exc_info=error)
+        await close(socket, 1011, "internal")
+    elif sender.done():
+        await close(socket, 1013, "too slow: nothing was read for 10 s")
+    if current:
+        services.processes.forget(host.key)
+        await services.events.note(
+            EventKind.HOST_DISCONNECTED, f"{host.name} disconnected.", host_id=host.id, host=host.name
+        )
+
+
+async def _read(socket: Socket, codec: Codec, services: Services, link: AgentLink) -> None:
+    clock: Clock = services.clock
+    while True:
+        data = await asyncio.wait_for(receive_message(socket), SILENT_S)
+        link.heard_at = clock.monotonic()
+        payload = codec.decode(data, Direction.AGENT_TO_SERVER).payload
+        try:
+            if type(payload) is Records:
+                services.ingest.take(link, payload.records)
+            elif isinstance(payload, ProcessTable):
+                check_table(payload)
+                services.processes.take(link.host, payload)
+            elif isinstance(payload, AnnounceCatalogue):
+                services.ingest.announce(link, payload)
+            else:
+                raise MalformedMessageError("A second hello was sent.", hint="Update the agent.")
+        except CyberCorpError as error:
+            if error.error_code != UNKNOWN_CATALOGUE:
+                raise
+            link.outbox.put_entry(codec.encode("problem", problem_of(error)))
+
+
+async def _refuse(socket: Socket, codec: Codec, error: CyberCorpError) -> None:
+    """Say what is wrong as a problem, then close."""
+    data = codec.encode("problem", problem_of(error))
+    try:
+        event: Any = {"type": "websocket.send", "bytes": data}
+        await asyncio.wait_for(socket.send(event), 1.0)
+    except Exception:  # noqa: BLE001 - the other end may be gone already, in any of several ways
+        return
+    await close(socket, 1007 if isinstance(error, MalformedMessageError) else 1008, close_reason(error))
+
+
+async def _note_refusal(services: Services, host: LiveHost, error: CyberCorpError) -> None:
+    now = services.clock.monotonic()
+    last = host.complained.get("refused")
+    if last is None or now - last >= 60:
+        host.complained["refused"] = now
+        await services.events.note(
+            EventKind.AGENT_REFUSED,
+            f"The agent of {host.name} was refused: {error.message}",
+            severity=Severity.WARNING,
+            host_id=host.id,
+            host=host.name,
+        )

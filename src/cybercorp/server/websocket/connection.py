@@ -1,0 +1,92 @@
+"""One WebSocket, whoever is at its other end: authenticate, then accept; send from an outbox; close with a reason."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import msgspec
+from litestar import WebSocket
+
+from cybercorp.core.errors import CyberCorpError, VersionMismatchError
+from cybercorp.protocol.problems import PROBLEM_MEDIA_TYPE
+from cybercorp.protocol.registry import Codec, Format, Permission
+from cybercorp.protocol.servers import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
+from cybercorp.server.bearer import bearer_token
+from cybercorp.server.problems import problem_of
+from cybercorp.server.services.access import AccessService, Identity
+from cybercorp.server.services.outbox import Outbox
+
+SLOW_AFTER_S = 10.0
+SLOW_CONSUMER = 1013
+_FORMATS: dict[str, Format] = {SUBPROTOCOL_MSGPACK: "msgpack", SUBPROTOCOL_JSON: "json"}
+Socket = WebSocket[Any, Any, Any]
+
+
+class Disconnected(Exception):  # noqa: N818 - an event of the connection, no error
+    """The other end is gone."""
+
+
+async def admit(socket: Socket, access: AccessService, permission: Permission) -> tuple[Identity, Codec] | None:
+    """Check token and subprotocol, and accept; None where the handshake was refused with a problem."""
+    try:
+        identity = await access.identify(bearer_token(socket.headers.get("authorization")))
+        identity.require(permission)
+        offered = socket.scope.get("subprotocols") or []
+        chosen = next((one for one in offered if one in _FORMATS), None)
+        if chosen is None:
+            raise VersionMismatchError(
+                f"None of the offered subprotocols is spoken here: {', '.join(offered)[:100] or 'none was offered'}.",
+                hint=f"This server speaks {' and '.join(_FORMATS)}. Install the same CyberCorp version on both sides.",
+            )
+    except CyberCorpError as error:
+        await refuse(socket, error)
+        return None
+    await socket.accept(subprotocols=chosen)
+    return identity, Codec(_FORMATS[chosen])
+
+
+async def refuse(socket: Socket, error: CyberCorpError) -> None:
+    """Answer the handshake with a problem instead of opening the socket."""
+    problem = problem_of(error)
+    if "websocket.http.response" not in (socket.scope.get("extensions") or {}):
+        await socket.send({"type": "websocket.close", "code": 1008, "reason": close_reason(error)})
+        return
+    headers = [(b"content-type", PROBLEM_MEDIA_TYPE.encode())]
+    start: Any = {"type": "websocket.http.response.start", "status": problem.status, "headers": headers}
+    body: Any = {"type": "websocket.http.response.body", "body": msgspec.json.encode(problem)}
+    await socket.send(start)
+    await socket.send(body)
+
+
+def close_reason(error: CyberCorpError) -> str:
+    """The code and what fits of the message; a close frame carries 123 bytes (RFC 6455, section 5.5)."""
+    return f"{error.error_code}: {error.message}".encode()[:120].decode("utf-8", "ignore")
+
+
+async def receive(socket: Socket) -> bytes | str:
+    """The next message. Raises Disconnected."""
+    event: Any = await socket.receive()
+    if event["type"] == "websocket.disconnect":
+        raise Disconnected
+    data: bytes | str | None = event.get("bytes")
+    return data if data is not None else event.get("text") or ""
+
+
+async def close(socket: Socket, code: int, reason: str) -> None:
+    """Close, if it still can be closed."""
+    with contextlib.suppress(Exception):  # the other end may be gone already, in any of several ways
+        await asyncio.wait_for(socket.send({"type": "websocket.close", "code": code, "reason": reason[:120]}), 1.0)
+
+
+async def send_all(socket: Socket, outbox: Outbox) -> None:
+    """Send what the outbox holds, for ever. Raises TimeoutError for a consumer that takes nothing for 10 s."""
+    while True:
+        data = await outbox.next()
+        if outbox.overflowed:
+            raise TimeoutError
+        event: Any = {"type": "websocket.send", "bytes": data} if isinstance(data, bytes) else {}
+        if not event:
+            event = {"type": "websocket.send", "text": data}
+        await asyncio.wait_for(socket.send(event), SLOW_AFTER_S)

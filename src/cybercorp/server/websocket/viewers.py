@@ -1,0 +1,93 @@
+"""The viewers' socket: subscriptions in, updates out."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from litestar import WebSocket, websocket
+from litestar.di import NamedDependency
+
+from cybercorp.core.errors import CyberCorpError, VersionMismatchError
+from cybercorp.protocol.live import Subscribe, Unsubscribe
+from cybercorp.protocol.registry import TOPIC_PERMISSIONS, Direction, Permission
+from cybercorp.server.problems import problem_of
+from cybercorp.server.services.access import Identity
+from cybercorp.server.services.live import LiveService, Viewer
+from cybercorp.server.sockets import OpenSockets
+from cybercorp.server.websocket.connection import (
+    SLOW_CONSUMER,
+    Disconnected,
+    Socket,
+    admit,
+    close,
+    close_reason,
+    send_all,
+)
+from cybercorp.server.websocket.connection import receive as receive_message
+from cybercorp.server.wiring import Services
+
+MAX_FAULTS = 20
+
+
+@websocket("/api/v1/live", opt={"permission": Permission.LIVE_CONNECT})
+async def viewers_socket(socket: WebSocket[Any, Any, Any], services: NamedDependency[Services]) -> None:
+    """Live updates for one viewer; see docs/reference/protocol.md."""
+    admitted = await admit(socket, services.access, Permission.LIVE_CONNECT)
+    if admitted is None:
+        return
+    identity, codec = admitted
+    viewer = Viewer(codec)
+    services.live.join(viewer)
+    sender = asyncio.create_task(send_all(socket, viewer.outbox))
+    reader = asyncio.create_task(_read(socket, viewer, identity, services.live))
+    try:
+        code, reason = await _until_closed(socket, sender, reader, services.sockets)
+    finally:
+        services.live.leave(viewer)
+        for task in (sender, reader):
+            task.cancel()
+        await asyncio.gather(sender, reader, return_exceptions=True)
+    if code:
+        await close(socket, code, reason)
+
+
+async def _until_closed(
+    socket: Socket, sender: asyncio.Task[None], reader: asyncio.Task[None], sockets: OpenSockets
+) -> tuple[int, str]:
+    stopping = asyncio.create_task(sockets.stopping.wait())
+    try:
+        await asyncio.wait({sender, reader, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+    if reader.done() and (error := reader.exception()) is not None:
+        if isinstance(error, VersionMismatchError):
+            return 1008, close_reason(error)
+        if isinstance(error, CyberCorpError):
+            return 1007, close_reason(error)
+        return (0, "") if isinstance(error, Disconnected) else (1011, "internal")
+    if sender.done():
+        slow = isinstance(sender.exception(), TimeoutError)
+        return (SLOW_CONSUMER, "too slow: nothing was read for 10 s") if slow else (0, "")
+    return 1012, "the server restarts"
+
+
+async def _read(socket: Socket, viewer: Viewer, identity: Identity, live: LiveService) -> None:
+    faults = 0
+    while True:
+        data = await receive_message(socket)
+        subscription = None
+        try:
+            message = viewer.codec.decode(data, Direction.VIEWER_TO_SERVER)
+            if isinstance(message.payload, Subscribe):
+                subscription = message.payload.subscription
+                identity.require(TOPIC_PERMISSIONS[message.payload.topic])
+                await live.subscribe(viewer, message.payload)
+            elif isinstance(message.payload, Unsubscribe):
+                live.unsubscribe(viewer, message.payload.subscription)
+        except CyberCorpError as error:
+            faults += 1
+            problem = problem_of(error, subscription=subscription)
+            viewer.outbox.put_entry(viewer.codec.encode("problem", problem))
+            if faults > MAX_FAULTS or isinstance(error, VersionMismatchError):
+                raise

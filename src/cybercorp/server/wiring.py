@@ -1,0 +1,100 @@
+"""The services of one server, made once at start and handed to every handler."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cybercorp.core.clock import Clock
+from cybercorp.server.services.access import AccessService
+from cybercorp.server.services.agents import AgentRegistry
+from cybercorp.server.services.events import EventService
+from cybercorp.server.services.fleet import Fleet
+from cybercorp.server.services.hosts import HostService
+from cybercorp.server.services.ingest import IngestService
+from cybercorp.server.services.live import LiveService
+from cybercorp.server.services.metrics import MetricService
+from cybercorp.server.services.processes import ProcessService
+from cybercorp.server.services.replay import ReplayService
+from cybercorp.server.services.servers import ServerService
+from cybercorp.server.services.windows import WindowService
+from cybercorp.server.settings import ServerSettings
+from cybercorp.server.sockets import OpenSockets
+from cybercorp.store.records.database import Records
+from cybercorp.store.timeseries.engine import TimeSeries
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything a handler may need; which one it uses is its own affair."""
+
+    settings: ServerSettings
+    clock: Clock
+    records: Records
+    store: TimeSeries
+    fleet: Fleet
+    agents: AgentRegistry
+    sockets: OpenSockets
+    access: AccessService
+    events: EventService
+    windows: WindowService
+    hosts: HostService
+    metrics: MetricService
+    processes: ProcessService
+    replay: ReplayService
+    live: LiveService
+    ingest: IngestService
+    servers: ServerService
+
+    async def remove_host(self, id_or_name: str) -> None:
+        """Forget a host: its record, connection, viewers and history. Raises NotFoundError."""
+        host = await self.hosts.remove(id_or_name)
+        link = self.agents.find(host.key)
+        if link is not None:
+            link.close(1008, "unauthenticated: the host was removed")
+        self.live.drop_host(host)
+        self.processes.forget(host.key)
+        await self.ingest.in_writer(lambda: self.store.drop_host(host.key))
+
+
+def make_services(settings: ServerSettings, clock: Clock, records: Records, store: TimeSeries) -> Services:
+    """Wire the services; nothing runs yet."""
+    fleet, agents = Fleet(clock), AgentRegistry()
+    events = EventService(records.events, clock)
+    windows = WindowService(fleet, clock)
+    hosts = HostService(records.hosts, records.tokens, fleet, windows, events, clock)
+    metrics = MetricService(store, clock)
+    processes = ProcessService(agents, metrics, store, clock)
+    live = LiveService(hosts, windows, processes, events, clock)
+    ingest = IngestService(store, events, clock, retention_ms=settings.retention_ms)
+    ingest.on_row = live.row_arrived
+    processes.on_table = live.table_arrived
+    events.on_appended = live.events_appended
+    servers = ServerService(
+        records=records,
+        store=store,
+        fleet=fleet,
+        agents=agents,
+        live=live,
+        ingest=ingest,
+        metrics=metrics,
+        clock=clock,
+    )
+    return Services(
+        settings=settings,
+        clock=clock,
+        records=records,
+        store=store,
+        fleet=fleet,
+        agents=agents,
+        sockets=OpenSockets(),
+        access=AccessService(records.tokens, clock),
+        events=events,
+        windows=windows,
+        hosts=hosts,
+        metrics=metrics,
+        processes=processes,
+        replay=ReplayService(store, metrics, fleet),
+        live=live,
+        ingest=ingest,
+        servers=servers,
+    )
