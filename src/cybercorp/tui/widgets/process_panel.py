@@ -165,7 +165,11 @@ class ProcessPanel(Panel):
         self.clear_filter()
         self._close_filter()
 
+    def on_descendant_focus(self) -> None:
+        self.light(True)
+
     def on_descendant_blur(self) -> None:
+        self.light(False)
         if self.has_class("-filtering") and not self.query_one(FilterInput).has_focus:
             self.remove_class("-filtering")
             self.renew()
