@@ -86,6 +86,10 @@ ACTIONS: tuple[Action, ...] = (
            HOST, _HOST, "sort_by('cpu')", "click the head CPU%"),
     Action("host.sort_memory", ("M",), "Processes by memory",
            HOST, _HOST, "sort_by('memory')", "click the head RSS"),
+    Action("host.sort_io", ("I",), "Processes by what they read and write",
+           HOST, _HOST, "sort_by('io')", "click the heads R and W"),
+    Action("host.sort_pid", ("P",), "Processes by process id",
+           HOST, _HOST, "sort_by('pid')", "click the head PID"),
     Action("host.panels", ("p",), "More panels, where not all fit",
            HOST, _HOST, "panels(1)", "enlarge the window", "panels"),
     *(
