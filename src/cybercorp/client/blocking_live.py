@@ -12,6 +12,7 @@ from cybercorp.client.inbox import Update
 from cybercorp.security.credentials import Credential
 
 ResultT = TypeVar("ResultT")
+_PATIENCE_S = 2.0
 
 
 class _LoopThread:
@@ -23,11 +24,21 @@ class _LoopThread:
         self._thread.start()
 
     def run(self, call: Coroutine[Any, Any, ResultT]) -> ResultT:
-        future = asyncio.run_coroutine_threadsafe(call, self._loop)
+        ended = threading.Event()
+
+        async def tracked() -> ResultT:
+            try:
+                return await call
+            finally:
+                ended.set()
+
+        future = asyncio.run_coroutine_threadsafe(tracked(), self._loop)
         try:
             return future.result()
         except BaseException:
-            future.cancel()  # Ctrl-C while waiting
+            # Ctrl-C while waiting: the iterator can be closed once nobody waits in it any more.
+            if future.cancel():
+                ended.wait(_PATIENCE_S)
             raise
 
     def close(self) -> None:
