@@ -189,19 +189,20 @@ def _default(field: Any) -> str:
 
 
 def _recorded() -> Iterator[tuple[str, ...]]:
-    seen = set()
+    found: dict[tuple[str, str, str, str], dict[str, None]] = {}
     for path in sorted((ROOT / "src" / "cybercorp" / "monitors").glob("*.py")):
         if path.stem.startswith("portable"):
             continue
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             row = _series_row(call)
-            if row is not None and row not in seen:
-                seen.add(row)
+            if row is not None:
                 name, unit, kind, attributes = row
-                yield f"`{name}`", f"`{unit}`", kind, attributes, path.stem
+                found.setdefault((name, unit, kind, path.stem), {}).update(dict.fromkeys(attributes))
+    for (name, unit, kind, monitor), attributes in sorted(found.items()):
+        yield f"`{name}`", f"`{unit}`", kind, " ".join(attributes), monitor
 
 
-def _series_row(node: ast.AST) -> tuple[str, str, str, str] | None:
+def _series_row(node: ast.AST) -> tuple[str, str, str, list[str]] | None:
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("gauge", "counter")):
         return None
     if len(node.args) < 2 or not all(isinstance(one, ast.Constant) for one in node.args[:2]):
@@ -212,7 +213,7 @@ def _series_row(node: ast.AST) -> tuple[str, str, str, str] | None:
         for keyword in node.keywords
         if keyword.arg and isinstance(keyword.value, ast.Constant)
     ]
-    return str(name), str(unit), node.func.id, " ".join(attributes)
+    return str(name), str(unit), node.func.id, attributes
 
 
 def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

@@ -24,7 +24,8 @@ class Up:
     def __init__(self, folder: Path, *arguments: str, **variables: str) -> None:
         self.folder = folder
         self.environment = {**user_environment(folder), **variables}
-        self._log = (folder / "up.log").open("a+")
+        self._path = folder / f"up-{len(list(folder.glob('up-*.log')))}.log"
+        self._log = self._path.open("w")
         self.process = subprocess.Popen(
             [*COMMAND, "up", "--headless", *arguments],
             env=self.environment,
@@ -35,7 +36,7 @@ class Up:
 
     @property
     def said(self) -> str:
-        return (self.folder / "up.log").read_text()
+        return self._path.read_text()
 
     def child(self, name: str) -> psutil.Process | None:
         """The running child whose command line names this program."""

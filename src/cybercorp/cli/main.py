@@ -104,7 +104,9 @@ def run(arguments: Sequence[str]) -> int:
         )
         sys.stdout.flush()
     except SystemExit as done:
-        return _code_of(done.code)
+        # Typer takes a broken pipe for itself and leaves with 1.
+        broken = done.__context__
+        return report(broken, debug=debug) if isinstance(broken, BrokenPipeError) else _code_of(done.code)
     except BaseException as error:  # noqa: BLE001 - the last handler: reported, turned into the exit code
         return report(error, debug=debug)
     return _code_of(result)

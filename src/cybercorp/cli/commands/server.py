@@ -89,7 +89,9 @@ def run_server(
     host: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Where to listen; 127.0.0.1 is this machine only.")
     ] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="The port; 8765 without it.")] = None,
+    port: Annotated[
+        int | None, typer.Option(metavar="PORT", min=0, max=65535, help="The port; 8765 without it.")
+    ] = None,
 ) -> None:
     """Run the server in the foreground until Ctrl-C or SIGTERM. Other settings: server.toml, CYBERCORP_SERVER_…"""
     options = options_of(context)

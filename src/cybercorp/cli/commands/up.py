@@ -20,7 +20,8 @@ def up(
     context: typer.Context,
     headless: Annotated[bool, typer.Option("--headless", help="Without the dashboard; Ctrl-C stops it.")] = False,
     port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="The server's port; without it 8765 or the next free one.")
+        int | None,
+        typer.Option(metavar="PORT", min=0, max=65535, help="The server's port; without it 8765 or the next free one."),
     ] = None,
     no_agent: Annotated[bool, typer.Option("--no-agent", help="Do not monitor this machine.")] = False,
 ) -> None:
