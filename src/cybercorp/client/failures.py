@@ -46,17 +46,17 @@ def refused(status: int, headers: Mapping[str, str], body: bytes, url: str) -> C
         return VersionMismatchError(
             f"The server at {url} opens no socket (it answered {status}).", hint="Check the address and its version."
         )
-    spoken = headers.get(PROTOCOL_HEADER.lower())
-    if spoken is None and status in (401, 403):
-        # The web server refuses a socket before our code can add headers.
+    told = read_problem(status, headers, body)
+    if not isinstance(told, MalformedMessageError):
+        return told
+    if status in (401, 403):
         return UnauthenticatedError(f"The server at {url} refuses this token.", hint="Make a new one, or log in again.")
+    if status in (502, 503, 504):
+        return UnreachableError(f"The server at {url} is not ready ({status}).", hint=_ASK_AGAIN)
     try:
-        check_protocol(spoken, url)
+        check_protocol(headers.get(PROTOCOL_HEADER.lower()), url)
     except VersionMismatchError as error:
         return error
-    told = read_problem(status, headers, body)
-    if isinstance(told, MalformedMessageError) and status in (502, 503, 504):
-        return UnreachableError(f"The server at {url} is not ready ({status}).", hint=_ASK_AGAIN)
     return told
 
 
