@@ -1,0 +1,142 @@
+"""The dashboard: wires the session, the screens and the themes. Nothing else lives here."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from textual.app import App
+from textual.binding import BindingType
+from textual.command import Provider
+from textual.screen import Screen
+
+from cybercorp.security.display import safe_text
+from cybercorp.tui.actions import Place, bindings_of
+from cybercorp.tui.clients import FleetClient
+from cybercorp.tui.palette import ActionCommands, HostCommands
+from cybercorp.tui.screens.dashboard import DashboardScreen
+from cybercorp.tui.screens.events import EventsScreen
+from cybercorp.tui.screens.fleet import FleetScreen
+from cybercorp.tui.screens.help import HelpScreen
+from cybercorp.tui.screens.opening import open_host_screen
+from cybercorp.tui.session import Session
+from cybercorp.tui.themes import DARK, THEMES, next_theme
+
+_NOTICE_S = 15
+
+
+class DashboardApp(App[int]):
+    """`session` is what every screen works with. Fleet is always the lowest screen."""
+
+    TITLE = "CyberCorp"
+    ENABLE_COMMAND_PALETTE = True
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {ActionCommands, HostCommands}
+    BINDINGS: ClassVar[list[BindingType]] = bindings_of(Place.EVERYWHERE)
+    NOTIFICATION_TIMEOUT = 8
+    CSS = """
+    SearchIcon { display: none; }
+    """
+
+    def __init__(
+        self, session: Session, *, notices: Callable[[], list[str]] | None = None, ascii_glyphs: bool = False
+    ) -> None:
+        super().__init__()
+        self.session = session
+        self.ascii_glyphs = ascii_glyphs
+        self._notices = notices
+        self._notice = ""
+        self._notice_until = 0.0
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = DARK.name
+
+    # what screens ask
+
+    @property
+    def server_name(self) -> str:
+        """The server's address without its scheme."""
+        client = self.session.client
+        return safe_text(urlsplit(client.url).netloc, 60) if client is not None else ""
+
+    @property
+    def notice(self) -> str:
+        """The newest message of the supervisor, for a while."""
+        return self._notice if self.session.clock.monotonic() < self._notice_until else ""
+
+    def open_host(self, host_id: str) -> None:
+        """Show one host above the fleet."""
+        self._back_to(FleetScreen)
+        self.push_screen(open_host_screen(host_id))
+
+    # life
+
+    def get_default_screen(self) -> Screen[Any]:
+        return FleetScreen()
+
+    def on_mount(self) -> None:
+        # The client's libraries are imported after the first frame stands on the terminal.
+        self.call_after_refresh(self._begin)
+        self.set_interval(1.0, self._tick)
+
+    def _begin(self) -> None:
+        self.run_worker(self.session.run(), name="session", exclusive=True, group="session")
+
+    def _tick(self) -> None:
+        for text in self._notices() if self._notices is not None else ():
+            self._notice = safe_text(text, 300)
+            self._notice_until = self.session.clock.monotonic() + _NOTICE_S
+            self.notify(self._notice, severity="warning", markup=False)
+        screen = self.front
+        if screen is not None:
+            screen.tick()
+
+    @property
+    def front(self) -> DashboardScreen | None:
+        """The dashboard screen that is seen, also under a dialog."""
+        return next((one for one in reversed(self.screen_stack) if isinstance(one, DashboardScreen)), None)
+
+    # actions
+
+    def action_help(self) -> None:
+        front = self.front
+        if front is not None and not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen(front.PLACE))
+
+    def action_next_theme(self) -> None:
+        self.theme = next_theme(self.theme)
+
+    def action_retry(self) -> None:
+        self.session.retry()
+
+    async def action_back(self) -> None:
+        screen = self.screen
+        if isinstance(screen, DashboardScreen) and screen.step_back():
+            return
+        if len(self.screen_stack) > 1:
+            await self.pop_screen()
+
+    def action_show_events(self) -> None:
+        if not isinstance(self.front, EventsScreen):
+            self.push_screen(EventsScreen())
+
+    def action_show_fleet(self) -> None:
+        self._back_to(FleetScreen)
+
+    def _back_to(self, kind: type[DashboardScreen]) -> None:
+        while len(self.screen_stack) > 1 and not isinstance(self.screen, kind):
+            self.pop_screen()
+
+
+def run_dashboard(client_factory: Callable[[], FleetClient], *, notices: Callable[[], list[str]] | None = None) -> int:
+    """Open the dashboard until it is quit; the exit code. `notices` are new messages of a supervisor."""
+    app = DashboardApp(Session(client_factory), notices=notices, ascii_glyphs=not _shows_unicode())
+    app.run()
+    return app.return_code or 0
+
+
+def _shows_unicode() -> bool:
+    """Whether the terminal's encoding holds our glyphs."""
+    encoding = (getattr(sys.__stdout__, "encoding", None) or "ascii").lower()
+    return encoding.replace("-", "").replace("_", "").startswith("utf")

@@ -1,0 +1,81 @@
+"""The dialog with the one command that joins another machine."""
+
+from __future__ import annotations
+
+import shlex
+from typing import ClassVar
+from urllib.parse import urlsplit
+
+from rich.text import Text
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from cybercorp.core.units import format_seconds
+
+_LOOPBACK = ("127.", "localhost", "::1", "[::1]")
+
+
+def join_command(url: str, token: str) -> str:
+    """What to run on the other machine."""
+    return f"pip install cybercorp && cybercorp agent join {shlex.quote(url)} --token {shlex.quote(token)}"
+
+
+class JoinDialog(ModalScreen[None]):
+    """Shows the command, which is in the clipboard already; `c` copies it again."""
+
+    DEFAULT_CSS = """
+    JoinDialog { align: center middle; background: $background 60%; }
+    JoinDialog > Vertical {
+        width: 92; max-width: 96%; height: auto; background: $surface; border: round $primary; padding: 1 2;
+    }
+    JoinDialog Static { height: auto; margin-bottom: 1; }
+    JoinDialog #command { background: $panel; padding: 1 2; }
+    JoinDialog #hint { color: $text-warning; }
+    JoinDialog #hint.-none { display: none; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,enter", "close", "Close", show=False),
+        Binding("c", "copy", "Copy", show=False),
+    ]
+
+    def __init__(self, url: str, command: str, valid_ms: int) -> None:
+        super().__init__()
+        self._url = url
+        self._command = command
+        self._valid_ms = valid_ms
+
+    def compose(self) -> ComposeResult:
+        loopback = (urlsplit(self._url).hostname or "").startswith(_LOOPBACK)
+        with Vertical() as box:
+            box.border_title = "Add a host"
+            box.border_subtitle = "c copies again · esc closes"
+            yield Static(Text("Run this on the machine that shall join. It is in your clipboard."))
+            # Wrapped anywhere: a command that is broken at blanks only would be cut by a narrow terminal.
+            yield Static(Text(self._command, overflow="fold", style="bold"), id="command")
+            yield Static(
+                Text(
+                    "This server listens on this machine only. For others, run it with: "
+                    "cybercorp server run --host 0.0.0.0"
+                    if loopback
+                    else ""
+                ),
+                id="hint",
+                classes="" if loopback else "-none",
+            )
+            span = format_seconds(max(round(self._valid_ms / 60_000), 1) * 60)
+            yield Static(Text(f"Good for one host within {span}. Its row appears by itself.", style="dim"))
+
+    def action_copy(self) -> None:
+        self.app.copy_to_clipboard(self._command)
+        self.notify("Copied.", markup=False, timeout=2)
+
+    def action_close(self) -> None:
+        self.dismiss(None)
+
+    def on_click(self, event: events.Click) -> None:
+        if self.get_widget_at(event.screen_x, event.screen_y)[0] is self:
+            self.dismiss(None)
