@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import shutil
 import sqlite3
 import sys
 from pathlib import Path
@@ -24,7 +25,9 @@ from cybercorp.core.paths import ensure_private_dir
 
 if sys.platform != "win32":
     import fcntl
+    import resource
 
+_LITTLE_BYTES = 16 * 1024**2
 _HEADER = b"SQLite format 3\x00"
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _UNWRITABLE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
@@ -83,13 +86,23 @@ def storage_error(path: Path, error: sqlite3.Error) -> StorageError:
     """SQLite's error as one of ours (https://www.sqlite.org/rescode.html)."""
     extended = getattr(error, "sqlite_errorcode", None) or 0
     primary = extended & 0xFF
-    if primary == sqlite3.SQLITE_FULL or extended == sqlite3.SQLITE_IOERR_WRITE:
+    if primary == sqlite3.SQLITE_FULL or (extended == sqlite3.SQLITE_IOERR_WRITE and _is_limited(path)):
         return full(path)
     if primary in _CORRUPT:
         return corrupt(path, "it is no database" if primary == sqlite3.SQLITE_NOTADB else "it is damaged")
+    if primary == sqlite3.SQLITE_ERROR:  # our statements are right, so the tables are not
+        return corrupt(path, f"its tables are damaged ({error})")
     if primary in _UNWRITABLE:
         return unwritable(path, str(error))
     return StorageError(f"{path} could not be used: {error}.", hint="Check the disk; the server tries again by itself.")
+
+
+def _is_limited(path: Path) -> bool:
+    """Whether a failed write is for want of space: SQLite calls a full quota or RLIMIT_FSIZE an input/output error."""
+    if sys.platform == "win32":
+        return False
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    return limit != resource.RLIM_INFINITY or shutil.disk_usage(path.parent).free < _LITTLE_BYTES
 
 
 class FileLock:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from cybercorp.store.files import FileLock, check_database_file, storage_error
+from cybercorp.store.files import FileLock, check_database_file, corrupt, storage_error
 from cybercorp.store.timeseries.chunks import DamagedChunkError, Read
 from cybercorp.store.timeseries.schema import upgrade
 from cybercorp.store.timeseries.storage import (
@@ -228,6 +228,8 @@ class SqliteStorage:
             yield
         except sqlite3.Error as error:
             raise storage_error(self.path, error) from error
+        except UnicodeDecodeError as error:  # a name in the damaged schema
+            raise corrupt(self.path, "its tables are damaged") from error
 
     def _sound(self, table: str, damage: list[str]) -> Iterator[tuple[Any, ...]]:
         """The rows of a table, without their checksums; those that do not match are left out and told."""
