@@ -59,7 +59,8 @@ def _pairs_panel(
     metrics: HostMetrics, canvas: Canvas, name: str, pairs: list[Pair], total: float | None, heads: tuple[str, str]
 ) -> PanelText:
     top = metrics.scale_of([slot for pair in pairs for slot in (pair.first, pair.second)])
-    scale = byte_scale(top, per_second=True, least="KiB")
+    # Four digits before the point: the burst of the last minutes must not round the trickle of now to zero.
+    scale = byte_scale(top / 9, per_second=True, least="KiB")
     key = byte_scale(total, per_second=True, least="KiB").full(total)
     shown, hidden = _room(pairs, canvas.height - 1)
     with_busy = canvas.width >= 42 and any(pair.busy is not None for pair in pairs)

@@ -105,13 +105,13 @@ class ColumnUnits:
 def columns_for(model: ProcessModel, width: int, units: ColumnUnits) -> ProcessColumns:
     """Columns and units for the newest table."""
     table = model.table
-    # 8,000 MiB are still read at a glance; a unit that serves the largest and the smallest alike is worth four digits.
+    # Four digits before the point are still read at a glance, and one unit serves the largest and the smallest alike.
     largest = max(table.rss_bytes, default=0) / 100
     rates = [one for one in (*table.read_rate, *table.write_rate) if one is not None]
     return ProcessColumns(
         place_columns(width, spark=8 if width < 150 else 12),
         units.scale("memory", largest, table.timestamp_ms, per_second=False),
-        units.scale("rate", max(rates, default=0.0), table.timestamp_ms, per_second=True),
+        units.scale("rate", max(rates, default=0.0) / 9, table.timestamp_ms, per_second=True),
     )
 
 
