@@ -76,7 +76,7 @@ class AsyncHosts:
     ) -> HostsWindow:
         """Rows `offset … offset+limit` of the sorted fleet with its counts, now or at the instant `at_ms`.
 
-        `pinned` names a host whose row and rank come along although it lies outside.
+        `pinned` is the id of a host whose row and rank come along although it lies outside.
         """
         params: Params = [
             ("selector", selector),
