@@ -1,4 +1,4 @@
-"""A fleet in memory that answers as a server does: the client of every dashboard test. Nothing waits, nothing sleeps."""
+"""A fleet in memory that answers as a server does: the client of every dashboard test. Nothing waits or sleeps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cybercorp.core.clock import ManualClock
 from cybercorp.core.errors import CyberCorpError, NotFoundError
 from cybercorp.protocol.agents import Enrolment
 from cybercorp.protocol.events import Event, EventsPage, Severity
-from cybercorp.protocol.hosts import FleetCounts, Host, HostSort, HostState, HostsWindow, HostSummary
+from cybercorp.protocol.hosts import FleetCounts, Host, HostSort, HostState, HostSummary, HostsWindow
 from cybercorp.protocol.live import EventsUpdate, HostsUpdate, Subscribe, Subscribed, Topic
 from cybercorp.protocol.metrics import HostLatest, MetricKind, QueryAnswer, SeriesPoints
 from cybercorp.protocol.processes import HostProcesses

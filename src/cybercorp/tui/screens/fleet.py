@@ -12,15 +12,16 @@ from textual.timer import Timer
 
 from cybercorp.client.inbox import Update
 from cybercorp.core.errors import CyberCorpError, InvalidInputError
+from cybercorp.protocol.hosts import HostSort
 from cybercorp.protocol.live import HostsUpdate
 from cybercorp.protocol.problems import Problem
 from cybercorp.security.display import safe_text
 from cybercorp.tui.actions import Place, bindings_of
 from cybercorp.tui.screens.dashboard import DashboardScreen
 from cybercorp.tui.screens.join import JoinDialog, join_command
-from cybercorp.tui.state.fleet import FleetModel, sort_name
+from cybercorp.tui.state.fleet import FleetModel, next_sort, sort_name
 from cybercorp.tui.state.fleet_texts import counts_line, placard_of
-from cybercorp.tui.state.lines import Line, Run, Tone, text_of
+from cybercorp.tui.state.lines import Line, Run, Tone, line_width, text_of
 from cybercorp.tui.widgets.action_line import ActionLine, Hot
 from cybercorp.tui.widgets.filter_line import FilterLine
 from cybercorp.tui.widgets.fleet_table import FleetTable
@@ -138,7 +139,9 @@ class FleetScreen(DashboardScreen):
 
     def about(self, width: int) -> Line:
         line = counts_line(self.model.counts) if self.model.known else []
-        return [Run(self.dashboard.server_name, Tone.MUTED), Run("   "), *line]
+        server = [Run(self.dashboard.server_name, Tone.MUTED)]
+        gap = [Run("   ")] if line else []
+        return [*server, *gap, *line] if line_width([*server, *gap, *line]) <= width else line
 
     def tick(self) -> None:
         super().tick()
@@ -165,12 +168,10 @@ class FleetScreen(DashboardScreen):
         self._filter.open(self._line.typed)
 
     def action_sort(self) -> None:
-        self.model.sort_next()
-        self._want()
+        self._sort_by(next_sort(self.model.sort))
 
     def action_reverse(self) -> None:
-        self.model.sort_by(self.model.sort)
-        self._want()
+        self._sort_by(self.model.sort)
 
     @work(exclusive=True, group="join")
     async def action_add_host(self) -> None:
@@ -203,8 +204,7 @@ class FleetScreen(DashboardScreen):
     @on(FleetTable.SortChosen)
     def _sort_chosen(self, event: FleetTable.SortChosen) -> None:
         event.stop()
-        self.model.sort_by(event.sort)
-        self._want()
+        self._sort_by(event.sort)
 
     @on(LineList.Opened)
     def _opened(self, event: LineList.Opened) -> None:
@@ -244,6 +244,12 @@ class FleetScreen(DashboardScreen):
         else:
             self._want()
         self._show()
+
+    def _sort_by(self, sort: HostSort) -> None:
+        """Another order, seen from its beginning; the selected host stays selected."""
+        self.model.sort_by(sort)
+        self.table.show_from(0)
+        self._want()
 
     def _want(self) -> None:
         """Ask for what is to be seen now."""

@@ -201,10 +201,6 @@ class FleetModel:
             descending = not self.descending if sort is self.sort else sort not in (HostSort.NAME, HostSort.STATE)
         self.sort, self.descending = sort, descending
 
-    def sort_next(self) -> None:
-        """Sort by the next column."""
-        self.sort_by(SORTS[(SORTS.index(self.sort) + 1) % len(SORTS)])
-
     def filter_by(self, selector: str) -> None:
         """Show the hosts that a selector matches; the first of them is selected.
 
@@ -222,10 +218,16 @@ class FleetModel:
     def _follow(self, pinned_rank: int | None) -> None:
         rank = next((rank for rank, row in self.rows.items() if row.id == self.selected), pinned_rank)
         if rank is None:
-            # Gone, or it does not match any more: the host that now stands there is selected by the next key.
+            # Gone, or it does not match any more: the cursor waits on a line that is seen.
             self.selected = None
+            self.cursor = min(max(self.cursor, self.top), self.top + self.height - 1)
         else:
             self.cursor = rank
+
+
+def next_sort(sort: HostSort) -> HostSort:
+    """The order after this one."""
+    return SORTS[(SORTS.index(sort) + 1) % len(SORTS)]
 
 
 def sort_name(sort: HostSort) -> str:

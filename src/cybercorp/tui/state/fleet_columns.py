@@ -104,6 +104,9 @@ def place_columns(
         grown = min(max(most - widths[name], 0), room)
         widths[name] += grown
         room -= grown
+    # The last sign of life stands at the right edge: what is left over widens the column before it.
+    widest = next((name for name in ("labels", "top", "memory_bar", "name") if name in widths), "name")
+    widths[widest] += room
     placed, x = [], MARK
     for spec in _COLUMNS:
         if spec.name in widths:
