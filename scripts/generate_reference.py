@@ -11,7 +11,7 @@ import inspect
 import sys
 import textwrap
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -196,8 +196,8 @@ def _recorded() -> Iterator[tuple[str, ...]]:
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             row = _series_row(call)
             if row is not None:
-                name, unit, kind, attributes = row
-                found.setdefault((name, unit, kind, path.stem), {}).update(dict.fromkeys(attributes))
+                name, unit, kind, fixed = row
+                found.setdefault((name, unit, kind, path.stem), {}).update(dict.fromkeys(fixed))
     for (name, unit, kind, monitor), attributes in sorted(found.items()):
         yield f"`{name}`", f"`{unit}`", kind, " ".join(attributes), monitor
 
@@ -209,14 +209,14 @@ def _series_row(node: ast.AST) -> tuple[str, str, str, list[str]] | None:
         return None
     name, unit = (one.value for one in node.args[:2] if isinstance(one, ast.Constant))
     attributes = [
-        f'`{keyword.arg}="{keyword.value.value}"`'
+        f'`{keyword.arg}="{keyword.value.value!s}"`'
         for keyword in node.keywords
         if keyword.arg and isinstance(keyword.value, ast.Constant)
     ]
     return str(name), str(unit), node.func.id, attributes
 
 
-def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [heads, tuple("---" for _ in heads), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 

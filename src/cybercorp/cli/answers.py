@@ -80,6 +80,13 @@ def points_of(answer: QueryAnswer) -> list[Point]:
     ]
 
 
+def first_value_ms(answer: QueryAnswer) -> int | None:
+    """When the first point begins that any series has a value for, Unix milliseconds; None where none has."""
+    known = [next((i for i, value in enumerate(one.values) if value is not None), None) for one in answer.series]
+    first = min((index for index in known if index is not None), default=None)
+    return None if first is None else answer.start_ms + first * answer.step_ms
+
+
 def series_names(series: Sequence[SeriesPoints]) -> list[str]:
     """What tells the series apart, and no more: host, metric and attributes only where they differ."""
     hosts = len({one.host for one in series}) > 1

@@ -82,6 +82,7 @@ class Fleet:
             write_rate=[None, 0.0],
             started_at_ms=[NOW_MS, NOW_MS],
         )
+        self.start_ms, self.points_count = NOW_MS, 4
         self._capsys = capsys
         self.server = FakeHttp(self._answer)
 
@@ -121,7 +122,13 @@ class Fleet:
                 return Answer(self.metrics)
             case "GET", ["metrics", "query"]:
                 return Answer(
-                    QueryAnswer(start_ms=NOW_MS, step_ms=5000, points=4, aggregation="avg", series=self.series)
+                    QueryAnswer(
+                        start_ms=self.start_ms,
+                        step_ms=5000,
+                        points=self.points_count,
+                        aggregation="avg",
+                        series=self.series,
+                    )
                 )
             case "GET", ["events"]:
                 return Answer(self._events(asked))

@@ -186,6 +186,18 @@ def test_a_query_with_a_size_is_a_plot(fleet: Fleet) -> None:
     assert shapes(shown.out.encode()) == set()
 
 
+def test_a_young_history_is_drawn_from_its_beginning(fleet: Fleet) -> None:
+    """Where more than half of the span is from before the first sample, the plot starts there, with a finer step."""
+    fleet.series = [fleet.points("web-1", [None] * 80 + [0.5] * 20)]
+    now_ms = _now_ms()
+    fleet.start_ms, fleet.points_count = now_ms - 500_000, 100
+    assert fleet.run("metrics", "query", "cpu", "--since", "500s", "--width", "80").code == 0
+    first, second = fleet.asked()
+    assert int(dict(second.query)["start_ms"]) - int(dict(first.query)["start_ms"]) == pytest.approx(
+        400_000, abs=60_000
+    )
+
+
 def test_many_series_are_cut_and_said_so(fleet: Fleet) -> None:
     """Ten curves at most, those with the highest values; what is left out is said."""
     fleet.series = [fleet.points("web-1", [n / 100] * 4, cpu=str(n)) for n in range(40)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from enum import StrEnum
 
 import msgspec
@@ -12,7 +13,7 @@ from cybercorp.cli.failures import FAILED
 from cybercorp.cli.groups import single
 from cybercorp.cli.options import options_of, wants_color
 from cybercorp.cli.output.columns import Column
-from cybercorp.cli.output.formats import OutputFormat, on_terminal, shows_unicode
+from cybercorp.cli.output.formats import OutputFormat, on_terminal, shows_unicode, terminal_size
 from cybercorp.cli.output.writers import write_rows
 from cybercorp.cli.parameters import Output
 from cybercorp.security.display import safe_text
@@ -41,6 +42,7 @@ _SYMBOLS = {Verdict.OK: "✔", Verdict.WARNING: "▲", Verdict.FAILING: "✖"}
 _PLAIN_SYMBOLS = {Verdict.OK: "ok", Verdict.WARNING: "!!", Verdict.FAILING: "XX"}
 _COLORS = {Verdict.OK: "32", Verdict.WARNING: "33", Verdict.FAILING: "31"}
 _NAME_WIDTH = 10
+_LONGEST = 400
 
 COLUMNS: tuple[Column[Finding], ...] = (
     Column(key="check", value=lambda finding: finding.check),
@@ -71,7 +73,15 @@ def _print(finding: Finding, *, color: bool) -> None:
     symbol = (_SYMBOLS if shows_unicode() else _PLAIN_SYMBOLS)[finding.verdict]
     if color:
         symbol = f"\x1b[{_COLORS[finding.verdict]}m{symbol}\x1b[0m"
-    sys.stdout.write(f"{symbol} {finding.check.ljust(_NAME_WIDTH)} {safe_text(finding.found, 300)}\n")
-    if finding.hint:
-        sys.stdout.write(f"  {' ' * _NAME_WIDTH} {safe_text(finding.hint, 300)}\n")
+    first, *others = _lines(finding.found) + (_lines(finding.hint) if finding.hint else [])
+    sys.stdout.write(f"{symbol} {finding.check.ljust(_NAME_WIDTH)} {first}\n")
+    for line in others:
+        sys.stdout.write(f"  {' ' * _NAME_WIDTH} {line}\n")
     sys.stdout.flush()
+
+
+def _lines(text: str) -> list[str]:
+    safe = safe_text(text, _LONGEST)
+    if not on_terminal():
+        return [safe]
+    return textwrap.wrap(safe, max(terminal_size()[0] - _NAME_WIDTH - 4, 20), break_on_hyphens=False) or [""]

@@ -58,8 +58,8 @@ def enroll(
     sys.stdout.write(line + "\n")
     if is_local(url):
         say(
-            "This address reaches this machine only. For another one, let the server listen (cybercorp server run "
-            f"--host 0.0.0.0) and add --address http://{socket.gethostname()}:{urlsplit(url).port or 80} here."
+            "This address reaches this machine only. To let others in: cybercorp server run --host 0.0.0.0\n"
+            f"Then: cybercorp enroll --address http://{socket.gethostname()}:{urlsplit(url).port or 80}"
         )
 
 

@@ -7,18 +7,18 @@ from typing import Annotated
 
 import typer
 
-from cybercorp.cli.answers import explain_empty, print_answer
+from cybercorp.cli.answers import explain_empty, first_value_ms, print_answer
 from cybercorp.cli.completions import complete_metrics
 from cybercorp.cli.groups import noun
 from cybercorp.cli.options import options_of
-from cybercorp.cli.output.columns import Column
+from cybercorp.cli.output.columns import Column, local_time
 from cybercorp.cli.output.formats import OutputFormat, on_terminal, terminal_size
-from cybercorp.cli.output.writers import write_rows
+from cybercorp.cli.output.writers import remark, write_rows
 from cybercorp.cli.parameters import AllHosts, HostsOption, Output, check_all, past_ms
 from cybercorp.core.clock import SystemClock
 from cybercorp.core.errors import InvalidInputError, TimeExpressionError
 from cybercorp.core.times import parse_duration_ms, parse_time_ms
-from cybercorp.protocol.metrics import Aggregation, MetricDescription, parse_metric_selector
+from cybercorp.protocol.metrics import Aggregation, MetricDescription, QueryAnswer, parse_metric_selector
 
 app = noun("List metrics; query them and draw them.")
 
@@ -109,23 +109,28 @@ def query_metrics(
     columns, lines = terminal_size()
     drawn = output is OutputFormat.TABLE and (on_terminal() or width is not None or height is not None)
     with options.client(timeout_s=30.0) as client:
-        result = client.metrics.query(
-            *metrics,
-            hosts=selectors or "*",
-            since=start_ms,
-            until=end_ms,
-            step=step_ms,
-            aggregation=aggregation,
-            quantile=quantile,
-            points=max(30, (width or columns) - 10) if drawn else None,
-        )
-        if output is OutputFormat.TABLE and not any(_has_value(one.values) for one in result.series):
+
+        def ask(begin_ms: int) -> QueryAnswer:
+            return client.metrics.query(
+                *metrics,
+                hosts=selectors or "*",
+                since=begin_ms,
+                until=end_ms,
+                step=step_ms,
+                aggregation=aggregation,
+                quantile=quantile,
+                points=max(30, (width or columns) - 10) if drawn else None,
+            ).answer
+
+        answer = ask(start_ms)
+        begin_ms = first_value_ms(answer)
+        if begin_ms is None and output is OutputFormat.TABLE:
             raise explain_empty(client, metrics, selectors, start_ms, end_ms)
+        if drawn and begin_ms is not None and 2 * begin_ms > start_ms + end_ms:
+            remark(f"The first values of this span are of {local_time(begin_ms)}.")
+            answer = ask(begin_ms)
     print_answer(
-        result.answer,
-        output,
-        options,
-        size=(width or columns, height or min(lines - 2, _MOST_LINES)) if drawn else None,
+        answer, output, options, size=(width or columns, height or min(lines - 2, _MOST_LINES)) if drawn else None
     )
 
 
@@ -157,7 +162,3 @@ def _span(since: str, until: str) -> tuple[int, int]:
             hint="Name a later end, or leave --until out.",
         )
     return start_ms, end_ms
-
-
-def _has_value(values: list[float | None]) -> bool:
-    return any(value is not None for value in values)

@@ -9,7 +9,7 @@ import typer
 
 from cybercorp.cli.groups import single
 from cybercorp.cli.options import options_of
-from cybercorp.cli.output.columns import Column, iso_time, local_time
+from cybercorp.cli.output.columns import Column, iso_time, local_time, short_time
 from cybercorp.cli.output.formats import OutputFormat, on_terminal, shows_unicode, terminal_size
 from cybercorp.cli.output.writers import remark, write_rows
 from cybercorp.cli.parameters import AllHosts, Output, Selectors, past_ms
@@ -69,7 +69,7 @@ COLUMNS: tuple[Column[ProcessRow], ...] = (
         key="started_at",
         title="STARTED",
         value=lambda row: iso_time(row.started_at_ms),
-        text=lambda row: local_time(row.started_at_ms),
+        text=lambda row: short_time(row.started_at_ms, row.time_ms),
         rank=6,
     ),
     Column(

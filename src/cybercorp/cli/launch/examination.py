@@ -160,13 +160,17 @@ def _server(options: Options) -> tuple[ServerInfo | None, Finding]:
         verdict = Verdict.WARNING if idle and options.url is None and options.profile is None else Verdict.FAILING
         return None, Finding(check="server", verdict=verdict, found=error.message, hint=error.hint)
     found = (
-        f"{url} answers in {took_ms:.0f} ms: version {info.version}, {info.hosts} hosts, "
-        f"{info.agents_connected} agents, {format_decimal(round(info.samples_per_second, 1))} samples/s"
+        f"{url} answers in {took_ms:.0f} ms: version {info.version}, {_count(info.hosts, 'host')}, "
+        f"{_count(info.agents_connected, 'agent')}, {format_decimal(round(info.samples_per_second))} samples/s"
     )
     if info.version != VERSION:
         hint = "Install the same version on both sides."
         return info, Finding(check="server", verdict=Verdict.WARNING, found=f"{found}; here is {VERSION}", hint=hint)
     return info, Finding(check="server", verdict=Verdict.OK, found=found)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _clock(info: ServerInfo | None) -> Finding:
@@ -211,7 +215,7 @@ def _agents(data_dir: Path) -> Iterator[Finding]:
 
 
 def _agent(state: AgentState) -> Finding:
-    waiting = f", {format_bytes(state.spool_bytes)} in its spool" if state.spool_bytes else ""
+    waiting = f", its spool has {format_bytes(state.spool_bytes)}" if state.spool_bytes else ""
     if state.problem:
         hint = "Join it: cybercorp agent join URL --token …"
         return Finding(check="agent", verdict=Verdict.WARNING, found=f"{state.name}: {state.problem}", hint=hint)

@@ -11,6 +11,7 @@ import msgspec
 from cybercorp.core.units import UNKNOWN, format_value
 
 RowT = TypeVar("RowT")
+_DAY_MS = 86_400_000
 Value = str | int | float | bool | None | Mapping[str, Any] | Sequence[Any]
 
 
@@ -42,7 +43,7 @@ class Column(msgspec.Struct, Generic[RowT], frozen=True, kw_only=True):
     def cell(self, row: RowT) -> str:
         """The value as a person reads it; foreign text in it is not safe yet."""
         if self.text is not None:
-            return self.text(row)
+            return self.text(row) or UNKNOWN
         value = self.value(row)
         if self.unit:
             return format_value(value if isinstance(value, int | float) else None, self.unit)
@@ -81,3 +82,11 @@ def local_time(timestamp_ms: int | None) -> str:
         return dt.datetime.fromtimestamp(timestamp_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     except (OverflowError, OSError, ValueError):
         return UNKNOWN
+
+
+def short_time(timestamp_ms: int | None, now_ms: int) -> str:
+    """The local wall clock where that is less than a day ago, else the date."""
+    text = local_time(timestamp_ms)
+    if timestamp_ms is None or text == UNKNOWN:
+        return UNKNOWN
+    return text[11:] if abs(now_ms - timestamp_ms) < _DAY_MS else text[:10]

@@ -11,6 +11,7 @@ from cybercorp.cli.output.columns import Column
 from cybercorp.cli.output.formats import OutputFormat, on_terminal
 from cybercorp.cli.output.plain import write_plain, write_plain_record
 from cybercorp.cli.output.records import json_text, write_csv, write_json, write_ndjson, write_yaml, yaml_text
+from cybercorp.core.units import UNKNOWN
 
 RowT = TypeVar("RowT")
 
@@ -112,6 +113,15 @@ def _print_table(rows: Sequence[RowT], columns: Sequence[Column[RowT]], options:
     # Rich takes 60 ms to import, which a pipe must not pay.
     from cybercorp.cli.output.tables import Cell, Layout, make_console, print_table
 
-    layouts = [Layout(column.heading, column.right, column.rank, column.flexible) for column in columns]
-    cells = [[Cell(column.cell(row), style(column, row)) for column in columns] for row in rows]
-    print_table(make_console(color=wants_color(options)), layouts, cells)
+    cells = [[column.cell(row) for column in columns] for row in rows]
+    # Where nobody has labels, or a description, the room is better used.
+    used = [
+        index
+        for index, column in enumerate(columns)
+        if not column.rank or any(line[index] != UNKNOWN for line in cells)
+    ]
+    layouts = [Layout(one.heading, one.right, one.rank, one.flexible) for one in (columns[index] for index in used)]
+    styled = [
+        [Cell(line[index], style(columns[index], row)) for index in used] for row, line in zip(rows, cells, strict=True)
+    ]
+    print_table(make_console(color=wants_color(options)), layouts, styled)
