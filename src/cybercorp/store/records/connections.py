@@ -11,8 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import aiosqlite
-from sqlalchemy import event
+from sqlalchemy import URL, event
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
@@ -55,14 +54,13 @@ class Connections:
         await self._writer.dispose()
 
     def _engine(self, mode: str, size: int, begin: str, pragmas: tuple[str, ...]) -> AsyncEngine:
-        address = f"{self.path.absolute().as_uri()}?mode={mode}"
-
-        async def connect() -> aiosqlite.Connection:
-            return await aiosqlite.connect(address, uri=True, isolation_level=None, timeout=10)
-
+        # By address, not by a creator: then SQLAlchemy makes the driver's threads daemons, which never hold up an exit.
+        address = URL.create(
+            "sqlite+aiosqlite", database=self.path.absolute().as_uri(), query={"uri": "true", "mode": mode}
+        )
         engine = create_async_engine(
-            "sqlite+aiosqlite://",
-            async_creator=connect,
+            address,
+            connect_args={"isolation_level": None, "timeout": 10},
             poolclass=AsyncAdaptedQueuePool,
             pool_size=size,
             max_overflow=0,

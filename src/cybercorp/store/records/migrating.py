@@ -28,7 +28,7 @@ def migrate(connection: Connection, path: Path, revision: str = "head") -> None:
     known = [script.revision for script in scripts.walk_revisions()]
     head = scripts.get_current_head()
     found = MigrationContext.configure(connection).get_current_revision()
-    if found is None and inspect(connection).get_table_names():
+    if found is None and set(inspect(connection).get_table_names()) - {"alembic_version"}:
         raise corrupt(path, "it is a database of another program")
     if found is not None and found not in known:
         raise newer(path, found, head)
