@@ -29,7 +29,7 @@ from cybercorp.protocol.live import (
     Topic,
 )
 from tests.integration.fleet import Fleet
-from tests.stack import Stack
+from tests.stack import Stack, wait_until
 
 DEADLINE_S = 30
 
@@ -73,7 +73,8 @@ def test_hosts(client: Client) -> None:
 def test_metrics(client: Client) -> None:
     """Descriptions, a query as people write it, and each kind of wrong question."""
     assert "system.cpu.utilization" in {one.name for one in client.metrics.list()}
-    result = client.metrics.query("cpu", "mem", since="1m", step="1s")
+    # A host is known before its first samples are committed.
+    result = wait_until(lambda: client.metrics.query("cpu", "mem", since="1m", step="1s"), "stored samples")
     assert {one.name for one in result} == {"system.cpu.utilization", "system.memory.utilization"}
     assert result.to_numpy().shape == (len(result), len(result.timestamps_ms))
     with pytest.raises(NotFoundError):
