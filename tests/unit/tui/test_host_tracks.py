@@ -102,6 +102,17 @@ def test_history_is_put_before_what_is_there() -> None:
     assert track.values(11_999, 4, window_ms=4000) == [1.0, 1.0, 5.0, 6.0]
 
 
+def test_history_closes_the_hole_of_a_cut() -> None:
+    """What was missed while the connection was away is put between the live rows, in order, once."""
+    track = track_of((10_000, 5.0), (20_000, 6.0))
+    points = [(stamp, 1.0) for stamp in range(9_300, 22_300, 1000)]
+    track.fill(points)
+    track.fill(points)
+    assert track.values(20_999, 11, window_ms=11_000) == [5.0, *[1.0] * 9, 6.0]
+    assert track.last == 1.0
+    assert len(track) == 11
+
+
 def test_a_clock_that_steps_back_forgets_its_future() -> None:
     """A row with an older stamp drops what was known after it, so order is kept."""
     track = track_of((1000, 1.0), (2000, 2.0), (3000, 3.0), (1500, 9.0))

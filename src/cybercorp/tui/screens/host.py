@@ -42,6 +42,10 @@ class HostScreen(DashboardScreen):
         await self._follow(_METRICS, Topic.METRICS)
         await self._follow(_PROCESSES, Topic.PROCESSES)
 
+    async def on_screen_resume(self) -> None:
+        # Nothing was followed while another screen was in front; Textual calls the handler of the base class too.
+        self.board.interrupted()
+
     # the contract of a dashboard screen
 
     def show_instant(self, at_ms: int | None) -> None:

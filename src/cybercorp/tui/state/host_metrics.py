@@ -88,11 +88,11 @@ class HostMetrics:
         return True
 
     def fill(self, answer: QueryAnswer) -> None:
-        """Put the answer of a range query before the live rows."""
+        """Put the answer of a range query where live rows are missing."""
         for one in answer.series:
             start, step = answer.start_ms, answer.step_ms
             points = ((start + index * step, value) for index, value in enumerate(one.values))
-            self._track(series_key(one.name, one.attributes)).fill(points)
+            self._track(series_key(one.name, one.attributes)).fill(points, step_ms=step)
 
     def set_latest(self, latest: HostLatest, at_ms: int) -> None:
         """Show the values of a past instant; rates are those that `fill` has brought for it."""

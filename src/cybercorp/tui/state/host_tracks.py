@@ -13,6 +13,10 @@ _KEEP_MS = WINDOW_MS + 15_000
 _HOLD = 2.5  # a value stands for its neighbours in time up to this many sampling intervals
 
 
+def _time_of(point: tuple[int, float | None]) -> int:
+    return point[0]
+
+
 class Track:
     """Values of one series in order of time, bounded to a little more than the window."""
 
@@ -54,18 +58,24 @@ class Track:
             if drop >= 64 or len(self._times) < 64:
                 del self._times[:drop], self._values[:drop]
 
-    def fill(self, points: Iterable[tuple[int, float | None]]) -> None:
-        """Put history before what is there already; points that live rows cover are left out."""
-        first = self._times[0] if self._times else None
-        times, values = [], []
+    def fill(self, points: Iterable[tuple[int, float | None]], *, step_ms: int = 1000) -> None:
+        """Put history into the holes: what was before the first live row, and what a cut connection missed.
+
+        A point nearer than `step_ms` to a value that is there says the same moment less exactly: it is left out.
+        """
+        times, values = self._times, self._values
+        missing: list[tuple[int, float | None]] = []
         for timestamp_ms, value in points:
-            if first is not None and timestamp_ms >= first:
-                break
-            if value is not None and math.isfinite(value):
-                times.append(timestamp_ms)
-                values.append(value)
-        self._times[:0] = times
-        self._values[:0] = values
+            if value is None or not math.isfinite(value):
+                continue
+            after = bisect_left(times, timestamp_ms)
+            near_after = after < len(times) and times[after] - timestamp_ms < step_ms
+            if not near_after and (after == 0 or timestamp_ms - times[after - 1] >= step_ms):
+                missing.append((timestamp_ms, value))
+        if missing:
+            merged = sorted([*zip(times, values, strict=True), *missing], key=_time_of)
+            self._times = [timestamp_ms for timestamp_ms, _ in merged]
+            self._values = [value for _, value in merged]
 
     def at(self, timestamp_ms: int, *, within_ms: int = 15_000) -> float | None:
         """The value known at an instant: the newest not after it, and not older than `within_ms`."""
