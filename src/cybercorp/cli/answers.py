@@ -56,8 +56,13 @@ COLUMNS: tuple[Column[Point], ...] = (
 )
 
 
-def print_answer(answer: QueryAnswer, output: OutputFormat, options: Options, *, size: tuple[int, int] | None) -> None:
-    """Print it. `size` (columns, lines) asks for a plot; JSON and YAML hold the answer as the API gives it."""
+def print_answer(
+    answer: QueryAnswer, output: OutputFormat, options: Options, *, size: tuple[int, int] | None, how: str | None = None
+) -> None:
+    """Print it. `size` (columns, lines) asks for a plot; JSON and YAML hold the answer as the API gives it.
+
+    `how` is the aggregation as it was asked for (`p95`).
+    """
     match output:
         case OutputFormat.JSON | OutputFormat.YAML:
             whole: dict[str, Any] = msgspec.to_builtins(answer)
@@ -66,7 +71,7 @@ def print_answer(answer: QueryAnswer, output: OutputFormat, options: Options, *,
             head = {"start_ms": answer.start_ms, "step_ms": answer.step_ms, "aggregation": answer.aggregation}
             write_records(({**head, **msgspec.to_builtins(one)} for one in answer.series), [], output)
         case OutputFormat.TABLE if size is not None:
-            _print_plots(answer, options, *size)
+            _print_plots(answer, options, *size, how or answer.aggregation)
         case _:
             write_rows(points_of(answer), COLUMNS, output, options)
 
@@ -139,7 +144,7 @@ def _unknown_metric(text: str, known: Sequence[MetricDescription]) -> NotFoundEr
     )
 
 
-def _print_plots(answer: QueryAnswer, options: Options, width: int, height: int) -> None:
+def _print_plots(answer: QueryAnswer, options: Options, width: int, height: int, how: str) -> None:
     from rich.text import Text
 
     from cybercorp.cli.output.plots import MOST_SERIES, Curve, draw_plot
@@ -152,7 +157,7 @@ def _print_plots(answer: QueryAnswer, options: Options, width: int, height: int)
         series = [one for one in answer.series if one.unit == unit]
         shown = sorted(series, key=_highest, reverse=True)[:MOST_SERIES]
         shown = [one for one in series if one in shown]
-        console.print(Text(_title(answer, shown), style="bold"), no_wrap=True, overflow="ellipsis")
+        console.print(Text(_title(answer, shown, how), style="bold"), no_wrap=True, overflow="ellipsis")
         curves = [Curve(name, one.values) for name, one in zip(series_names(shown), shown, strict=True)]
         lines = draw_plot(
             curves,
@@ -173,14 +178,14 @@ def _print_plots(answer: QueryAnswer, options: Options, width: int, height: int)
             )
 
 
-def _title(answer: QueryAnswer, series: Sequence[SeriesPoints]) -> str:
+def _title(answer: QueryAnswer, series: Sequence[SeriesPoints], how: str) -> str:
     names = list(dict.fromkeys(one.name for one in series))
     hosts = list(dict.fromkeys(one.host for one in series))
     what = ", ".join(safe_text(name, 80) for name in names[:3]) + (" …" if len(names) > 3 else "")
     where = safe_text(hosts[0], 60) if len(hosts) == 1 else f"{len(hosts)} hosts"
     end_ms = answer.start_ms + answer.points * answer.step_ms
     span = f"{local_time(answer.start_ms)} – {local_time(end_ms)[11:]}"
-    return f"{what} · {answer.aggregation} per {format_duration_ms(answer.step_ms)} · {where} · {span}"
+    return f"{what} · {how} per {format_duration_ms(answer.step_ms)} · {where} · {span}"
 
 
 def _highest(series: SeriesPoints) -> float:

@@ -129,9 +129,8 @@ def query_metrics(
         if drawn and begin_ms is not None and 2 * begin_ms > start_ms + end_ms:
             remark(f"The first values of this span are of {local_time(begin_ms)}.")
             answer = ask(begin_ms)
-    print_answer(
-        answer, output, options, size=(width or columns, height or min(lines - 2, _MOST_LINES)) if drawn else None
-    )
+    size = (width or columns, height or min(lines - 2, _MOST_LINES)) if drawn else None
+    print_answer(answer, output, options, size=size, how=agg)
 
 
 def parse_aggregation(text: str | None) -> tuple[Aggregation | None, float | None]:

@@ -51,14 +51,14 @@ def time_ticks(start_ms: int, end_ms: int, most_ticks: int) -> list[int]:
     return list(range(first, end_ms + 1, step_ms))
 
 
-def time_label(moment_ms: int, span_ms: int) -> str:
-    """An instant as short as the span allows: with seconds below five minutes, with the date above a day."""
+def time_label(moment_ms: int, *, step_ms: int, span_ms: int) -> str:
+    """An instant as short as its neighbours allow: seconds where ticks are less than a minute apart, the date later."""
     local = dt.datetime.fromtimestamp(moment_ms / 1000).astimezone()
-    if span_ms <= 5 * 60_000:
+    if step_ms < 60_000:
         return local.strftime("%H:%M:%S")
     if span_ms <= 86_400_000:
         return local.strftime("%H:%M")
-    return local.strftime("%m-%d %H:%M") if span_ms <= 7 * 86_400_000 else local.strftime("%Y-%m-%d")
+    return local.strftime("%m-%d %H:%M") if step_ms < 86_400_000 else local.strftime("%Y-%m-%d")
 
 
 def _round_step(raw: float, *, binary: bool) -> float:

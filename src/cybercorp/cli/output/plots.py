@@ -30,6 +30,7 @@ COLORS = (
 )
 MOST_SERIES = len(COLORS)
 _FIGURES = ("min", "avg", "max", "last")
+_TIME_WIDTH = 16  # the longest label of a tick and some room
 _LEAST_ROWS, _LEAST_COLUMNS = 3, 10
 
 
@@ -131,13 +132,14 @@ def _endings(canvas: Canvas, scale: Scale, curves: Sequence[Curve]) -> dict[int,
 
 def _time_axis(start_ms: int, end_ms: int, gutter: int, columns: int, frame: _Frame) -> list[Line]:
     span = end_ms - start_ms
-    sample = cell_len(time_label(start_ms, span))
+    moments = time_ticks(start_ms, end_ms, max(columns // _TIME_WIDTH, 1))
+    step = moments[1] - moments[0] if len(moments) > 1 else span
     ruler = [frame.bottom] * columns
-    names = [" "] * (columns + sample)
+    names = [" "] * (columns + _TIME_WIDTH)
     free_from = 0
-    for moment in time_ticks(start_ms, end_ms, max(columns // (sample + 6), 1)):
+    for moment in moments:
         column = round((moment - start_ms) / span * (columns - 1))
-        text = time_label(moment, span)
+        text = time_label(moment, step_ms=step, span_ms=span)
         begin = max(0, column - len(text) // 2)
         if begin < free_from or begin + len(text) > columns + 2:
             continue
