@@ -42,7 +42,7 @@ def commands() -> list[str]:
 def settled(stack: Stack) -> Stack:
     """The shared stack, once it has recorded some seconds of processes and samples."""
     name = stack.run("hosts", "-o", "csv").stdout.splitlines()[1].split(",")[0]
-    wait_until(lambda: stack.run("ps", name, "--at", "now", check=False).returncode == 0, "recorded processes", 40)
+    wait_until(lambda: stack.run("ps", name, "--at", "2s ago", check=False).returncode == 0, "recorded processes", 40)
     return stack
 
 

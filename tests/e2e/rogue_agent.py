@@ -85,7 +85,7 @@ class RogueAgent:
                     for a in attributes
                 ),
                 *(Series(name="system.filesystem.utilization", attributes={"mountpoint": a}) for a in ATTACKS),
-                *(Series(name=f"evil.{attack}", unit=attack[:20]) for attack in ATTACKS),
+                *(Series(name=f"evil.{attack}"[:250], unit=attack[:20]) for attack in ATTACKS),
             ]
         )
         self.socket: ClientConnection | None = None
@@ -101,12 +101,13 @@ class RogueAgent:
         return HostFacts(**texts, addresses=ATTACKS[:4], agent_version=ATTACKS[0], timezone=ATTACKS[1])  # type: ignore[arg-type]
 
     def __enter__(self) -> RogueAgent:
-        self.socket = connect(
+        self._opening = connect(
             self.address,
             additional_headers={"Authorization": f"Bearer {self.token}"},
             subprotocols=[Subprotocol(SUBPROTOCOL_MSGPACK)],
             compression=None,
         )
+        self.socket = self._opening.__enter__()
         hello = Hello(
             version=ATTACKS[2],
             stream=new_id("s"),
@@ -143,4 +144,4 @@ class RogueAgent:
 
     def __exit__(self, *_: object) -> None:
         if self.socket is not None:
-            self.socket.close()
+            self._opening.__exit__(None, None, None)
