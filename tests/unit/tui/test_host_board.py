@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from textual.app import App, ComposeResult
+from textual.events import AppBlur, AppFocus
 from textual.pilot import Pilot
 
 from cybercorp.core.errors import UnreachableError
@@ -293,6 +294,27 @@ async def test_the_filter_is_applied_while_it_is_typed() -> None:
         await settled(app, pilot)
         assert len(board.view.processes.rows) == 4
         assert board.processes.table.has_focus
+
+
+async def test_a_hidden_filter_never_swallows_keys() -> None:
+    """Whenever the filter's field has the focus it is seen, also after the terminal lost and regained the focus."""
+    async with opened(table=TABLE) as (app, board, pilot):
+        field = app.query_one(FilterInput)
+        for _ in range(3):
+            board.processes.open_filter()
+            board.take_processes(app.calls.table(TABLE))
+            await pilot.pause()
+            assert field.has_focus
+            assert field.display
+            app.post_message(AppBlur())
+            await pilot.pause()
+            app.post_message(AppFocus())
+            await settled(app, pilot)
+            assert field.display is field.has_focus
+            await pilot.press("escape")
+            await settled(app, pilot)
+            assert board.processes.table.has_focus
+            assert not field.display
 
 
 async def test_a_filter_that_matches_nothing_says_how_to_go_on() -> None:

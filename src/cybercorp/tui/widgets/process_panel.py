@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.geometry import NULL_OFFSET, Region, Size, Spacing
@@ -165,17 +165,22 @@ class ProcessPanel(Panel):
         self.clear_filter()
         self._close_filter()
 
-    def on_descendant_focus(self) -> None:
-        self.light(True)
+    # The line is open exactly while it has the focus, whoever gave or took it: a terminal that loses and regains the
+    # focus must not leave a hidden field that swallows keys.
 
-    def on_descendant_blur(self) -> None:
-        self.light(False)
-        if self.has_class("-filtering") and not self.query_one(FilterInput).has_focus:
-            self.remove_class("-filtering")
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        self.light(True)
+        if isinstance(event.widget, FilterInput):
+            self.add_class("-filtering")
             self.renew()
+
+    def on_descendant_blur(self, event: events.DescendantBlur) -> None:
+        self.light(False)
+        if isinstance(event.widget, FilterInput):
+            self.remove_class("-filtering")
             if self.model.filter_error is not None:
                 self.model.set_filter(self.model.filter.source)
-                self.renew()
+            self.renew()
 
     @on(ProcessTableView.Changed)
     def _changed(self) -> None:
