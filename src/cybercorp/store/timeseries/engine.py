@@ -186,11 +186,11 @@ class TimeSeries:
         with state.lock:
             entries = state.entries()
             head = [row for host in state.hosts.values() for row in host.head]
-            widths = state.catalogues.widths
-            samples = sum(entry.rows * widths.get(entry.catalogue, 0) for entry in entries)
-            samples += sum(len(row.body) // 8 for row in head if row.catalogue)
+            widths = dict(state.catalogues.widths)
             hosts = sum(1 for host in state.hosts.values() if host.head or host.samples or host.processes)
             damaged, refused, head_bytes = len(state.damaged) + len(state.notes), state.refused, state.head_bytes
+        samples = sum(entry.rows * widths.get(entry.catalogue, 0) for entry in entries)
+        samples += sum(len(row.body) // 8 for row in head if row.catalogue)
         span = self.bounds()
         times = sorted(self._commit_ms)
         return TimeSeriesStats(

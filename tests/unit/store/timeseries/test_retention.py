@@ -7,11 +7,13 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import pytest
 
 from cybercorp.core.clock import ManualClock
 from cybercorp.protocol.agents import RecordType
 from cybercorp.protocol.metrics import Aggregation, Series, make_catalogue
 from cybercorp.protocol.processes import ProcessTable
+from cybercorp.store.timeseries import retention
 from cybercorp.store.timeseries.engine import TimeSeries
 from cybercorp.store.timeseries.rows import StoredRow
 from cybercorp.store.timeseries.settings import DAY_MS, TimeSeriesSettings
@@ -124,19 +126,20 @@ def test_the_oldest_goes_when_there_is_too_much(tmp_path: Path) -> None:
         assert store.check() == []
 
 
-def test_unused_space_goes_back_to_the_disk(tmp_path: Path) -> None:
+def test_unused_space_goes_back_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a large host was dropped the file shrinks, but for a reserve that the log reuses."""
+    monkeypatch.setattr(retention, "SLACK_BYTES", 2 * 1024**2)
     chance = np.random.default_rng(3)
     with contextlib.closing(open_store(tmp_path)) as store:
         seq = 1
-        for _ in range(20):
-            seq = _noise(store, seq, 1200, chance)
+        for _ in range(4):
+            seq = _noise(store, seq, 600, chance)
         before = store.stats().file_bytes
         store.drop_host(1)
         store.retain()
         after = store.stats().file_bytes
-    assert before > 80 * 1024**2
-    assert after < 70 * 1024**2
+    assert before > 8 * 1024**2
+    assert after < 4 * 1024**2
 
 
 def test_catalogues_that_nobody_needs_are_deleted(tmp_path: Path) -> None:
