@@ -92,5 +92,5 @@ def test_refusing_resets_every_newcomer(echo_port: int) -> None:
     """A connection is accepted and reset."""
     with FaultProxy(echo_port) as proxy:
         proxy.refusing = True
-        with _connect(proxy) as one, pytest.raises(ConnectionResetError):
+        with pytest.raises(ConnectionResetError), _connect(proxy) as one:  # while connecting or right after
             one.recv(1)

@@ -7,15 +7,15 @@ small memory buffer and are sent from there; a damaged file is moved aside and a
 from __future__ import annotations
 
 import sqlite3
-from collections import deque
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
 import msgspec
 
-from cybercorp.agent.gaps import Gap, read_gap
-from cybercorp.agent.spool_file import ROW_OVERHEAD_BYTES, FileState, SpoolFile, move_aside
+from cybercorp.agent.gaps import Gap
+from cybercorp.agent.rows import Rows, first_bytes, grown, row_size
+from cybercorp.agent.spool_file import FileState, SpoolFile, move_aside
 from cybercorp.core.clock import Clock
 from cybercorp.core.ids import new_id
 from cybercorp.protocol.agents import AnnounceCatalogue, Record, RecordType
@@ -63,10 +63,8 @@ class Spool:
         self.failing = ""
         self._file: SpoolFile | None = None
         self._file_oldest = self._file_newest = self._file_bytes = 0
-        self._unsaved: deque[Record] = deque()
-        self._unsaved_bytes = 0
-        self._tail: deque[Record] = deque()  # the newest saved rows, so that a tick reads nothing back
-        self._tail_bytes = 0
+        self._unsaved = Rows()
+        self._tail = Rows()  # the newest saved rows, so that a tick reads nothing back
         self._catalogues: dict[str, bytes] = {}
         self._new_catalogues: list[tuple[str, bytes]] = []
         self._reopen_at = 0.0
@@ -76,20 +74,20 @@ class Spool:
     @property
     def size_bytes(self) -> int:
         """Bytes of the rows that are not acknowledged."""
-        return self._file_bytes + self._unsaved_bytes
+        return self._file_bytes + self._unsaved.size_bytes
 
     @property
     def oldest_seq(self) -> int:
         """The oldest row that is kept, 0 where none is."""
         if self._file_newest > self.acked_seq:
             return max(self._file_oldest, self.acked_seq + 1)
-        return self._unsaved[0].seq if self._unsaved else 0
+        return self._unsaved.oldest_seq
 
     @property
     def newest_seq(self) -> int:
         """The newest row that is kept, 0 where none is."""
         if self._unsaved:
-            return self._unsaved[-1].seq
+            return self._unsaved.newest_seq
         return self._file_newest if self._file_newest > self.acked_seq else 0
 
     def add_catalogue(self, catalogue: Catalogue) -> None:
@@ -113,8 +111,7 @@ class Spool:
         """Add a row and return its number. It is safe after the next `commit`."""
         record = Record(self.next_seq, timestamp_ms, int(type), catalogue, body)
         self.next_seq += 1
-        self._unsaved.append(record)
-        self._unsaved_bytes += _size(record)
+        self._unsaved.add((record,))
         return record.seq
 
     def append_event(self, event: AgentEvent, timestamp_ms: int) -> int:
@@ -124,8 +121,7 @@ class Spool:
     def acknowledge(self, seq: int) -> None:
         """Everything up to `seq` is durable at the server: it goes with the next `commit`."""
         self.acked_seq = max(self.acked_seq, min(seq, self.next_seq - 1))
-        while self._unsaved and self._unsaved[0].seq <= self.acked_seq:
-            self._unsaved_bytes -= _size(self._unsaved.popleft())
+        self._unsaved.drop_until(self.acked_seq)
 
     def commit(self, sent_seq: int = 0) -> None:
         """Write what was appended and drop what was acknowledged, in one transaction.
@@ -144,20 +140,20 @@ class Spool:
                 if self.failing:
                     self._report("The spool can be written again.")
                     self.failing = ""
-        if self._unsaved_bytes > self._memory_max_bytes:
-            self._trim_memory(sent_seq)
+        if self._unsaved.size_bytes > self._memory_max_bytes:
+            self._unsaved.replace_oldest_by_gap(self._memory_max_bytes * 15 // 16, sent_seq)
 
     def read_after(self, seq: int, max_bytes: int) -> list[Record]:
         """Rows after `seq` in order, about `max_bytes` of them, at least one where there is one."""
         found: list[Record] = []
         after = max(seq, self.acked_seq)
-        if after < self._file_newest and not (self._tail and self._tail[0].seq <= after + 1):
+        if after < self._file_newest and not 0 < self._tail.oldest_seq <= after + 1:
             found = self._read_file(after, max_bytes)
             if not found or found[-1].seq < self._file_newest:
                 return found  # later rows must not overtake those that cannot be read right now
         elif after < self._file_newest:
             found = list(islice((one for one in self._tail if one.seq > after), _READ_COUNT))
-        return _cut([*found, *(one for one in self._unsaved if one.seq > after)], max_bytes)
+        return first_bytes([*found, *(one for one in self._unsaved if one.seq > after)], max_bytes)
 
     def lost(self, record: Record, reason: str) -> Record:
         """What to send in place of a record that nobody can read any more."""
@@ -176,10 +172,10 @@ class Spool:
                 self._file.commit(state=self._state(), acked_seq=shift, rows=(), dropped=None, catalogues=())
                 if shift > 0:
                     self._file.renumber(shift)
+                self._load_bounds()
             except sqlite3.Error as error:
                 self._failed(error)
-            self._load_bounds()
-        self._clear_tail()
+        self._tail.clear()
         self._renumber_unsaved(self._file_newest + 1)
 
     def close(self) -> None:
@@ -239,8 +235,7 @@ class Spool:
                 reason="power_lost",
             ).record()
             following = gap.seq
-            self._unsaved.appendleft(gap)
-            self._unsaved_bytes += _size(gap)
+            self._unsaved.add_first(gap)
         self._renumber_unsaved(following)
         if waiting:
             self.generation += 1
@@ -260,10 +255,11 @@ class Spool:
             catalogues=catalogues,
         )
         self._new_catalogues = []
+        self._file_bytes += self._unsaved.size_bytes + (row_size(gap) if gap else 0) - gone
         self._unsaved.clear()
-        self._unsaved_bytes = 0
-        self._remember(rows)
-        self._file_bytes += sum(map(_size, rows)) + (_size(gap) if gap else 0) - gone
+        self._tail.add(rows)
+        self._tail.drop_until(self.acked_seq)
+        self._tail.keep_newest(_TAIL_BYTES)
         if rows:
             self._file_newest = rows[-1].seq
         if gone or not self._file_oldest:
@@ -282,30 +278,15 @@ class Spool:
             for seq, timestamp_ms, type_, size in rows:
                 if excess <= 0:
                     break
-                gap = _grown(gap, seq, timestamp_ms, type_, file.body(seq) if type_ == RecordType.EVENT else b"")
+                gap = grown(gap, seq, timestamp_ms, type_, file.body(seq) if type_ == RecordType.EVENT else b"")
                 excess -= size
                 after = seq
             if not rows:
                 break
         if gap is None:
             return None, None
-        self._clear_tail()
+        self._tail.clear()
         return (first + 1, gap.last_seq), gap.record()
-
-    def _trim_memory(self, sent_seq: int) -> None:
-        kept = deque(one for one in self._unsaved if one.seq <= sent_seq)
-        rest = deque(one for one in self._unsaved if one.seq > sent_seq)
-        target = self._memory_max_bytes - self._memory_max_bytes // 16
-        size = self._unsaved_bytes
-        gap: Gap | None = None
-        while size > target and len(rest) > 1:
-            one = rest.popleft()
-            size -= _size(one)
-            gap = _grown(gap, one.seq, one.timestamp_ms, one.type, one.body)
-        if gap is not None:
-            rest.appendleft(gap.record())
-        self._unsaved = deque([*kept, *rest])
-        self._unsaved_bytes = sum(map(_size, self._unsaved))
 
     def _read_file(self, after: int, max_bytes: int) -> list[Record]:
         if self._file is None:
@@ -344,7 +325,7 @@ class Spool:
         self.generation += 1
         self.acked_seq = 0
         self._file_oldest = self._file_newest = self._file_bytes = 0
-        self._clear_tail()
+        self._tail.clear()
         self._new_catalogues = list(self._catalogues.items())
         self._renumber_unsaved(1)
         self.append_event(
@@ -367,24 +348,8 @@ class Spool:
             self._file_oldest, self._file_newest, self._file_bytes = self._file.bounds()
 
     def _renumber_unsaved(self, start: int) -> None:
-        self._unsaved = deque(
-            msgspec.structs.replace(one, seq=seq) for seq, one in enumerate(self._unsaved, start=start)
-        )
+        self._unsaved.renumber(start)
         self.next_seq = start + len(self._unsaved)
-
-    def _remember(self, rows: list[Record]) -> None:
-        self._tail.extend(rows)
-        self._tail_bytes += sum(map(_size, rows))
-        while self._tail and (self._tail_bytes > _TAIL_BYTES or self._tail[0].seq <= self.acked_seq):
-            self._tail_bytes -= _size(self._tail.popleft())
-
-    def _clear_tail(self) -> None:
-        self._tail.clear()
-        self._tail_bytes = 0
-
-
-def _size(record: Record) -> int:
-    return len(record.body) + ROW_OVERHEAD_BYTES
 
 
 def _is_damaged(error: sqlite3.Error) -> bool:
@@ -396,18 +361,3 @@ def _is_damaged(error: sqlite3.Error) -> bool:
 def _code(error: sqlite3.Error) -> int | None:
     extended = getattr(error, "sqlite_errorcode", None)
     return None if extended is None else extended & 0xFF
-
-
-def _grown(gap: Gap | None, seq: int, timestamp_ms: int, type: int, body: bytes) -> Gap:
-    """The gap with one more record in it; a record that reports a gap itself is counted for what it reports."""
-    one = read_gap(type, body) or Gap(first_seq=seq, last_seq=seq, from_ms=timestamp_ms, to_ms=timestamp_ms, count=1)
-    return gap.joined(one) if gap else one
-
-
-def _cut(records: list[Record], max_bytes: int) -> list[Record]:
-    size = 0
-    for index, one in enumerate(records):
-        size += _size(one)
-        if index and size > max_bytes:
-            return records[:index]
-    return records

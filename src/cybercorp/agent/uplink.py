@@ -262,6 +262,8 @@ class Uplink:
             self._retry_at = now
             self._drop()
             return
+        if welcome.acked_seq > spool.acked_seq:
+            self._backoff.succeeded()  # the last connection was of use, only its acknowledgement was lost
         spool.acknowledge(welcome.acked_seq)
         waiting = max(0, spool.newest_seq - welcome.acked_seq) if spool.newest_seq else 0
         other = "" if welcome.version == VERSION else f" (version {welcome.version})"

@@ -350,7 +350,7 @@ def test_a_disk_that_stays_full_costs_bounded_memory(tmp_path: Path) -> None:
     spool._file = None
     spool._reopen_at = float("inf")
     _fill(spool, 1000, size=1000)
-    assert spool._unsaved_bytes <= 51_000
+    assert spool._unsaved.size_bytes <= 51_000
     assert spool.read_after(0, 10_000) == []  # the five on disk come first
     spool._reopen_at = 0
     spool.commit()
