@@ -21,13 +21,13 @@ from tests.stack import COMMAND, free_port, is_ready, user_environment, wait_unt
 class Up:
     """A `cybercorp up` of the test's own; what it says is in `said`."""
 
-    def __init__(self, folder: Path, *arguments: str, **variables: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, wrapper: tuple[str, ...] = (), **variables: str) -> None:
         self.folder = folder
         self.environment = {**user_environment(folder), **variables}
         self._path = folder / f"up-{len(list(folder.glob('up-*.log')))}.log"
         self._log = self._path.open("w")
         self.process = subprocess.Popen(
-            [*COMMAND, "up", "--headless", *arguments],
+            [*wrapper, *COMMAND, "up", "--headless", *arguments],
             env=self.environment,
             stdout=self._log,
             stderr=self._log,
@@ -81,8 +81,8 @@ class Up:
 
 
 @contextlib.contextmanager
-def running(folder: Path, *arguments: str, **variables: str) -> Iterator[Up]:
-    made = Up(folder, *arguments, **variables)
+def running(folder: Path, *arguments: str, wrapper: tuple[str, ...] = (), **variables: str) -> Iterator[Up]:
+    made = Up(folder, *arguments, wrapper=wrapper, **variables)
     try:
         yield made
     finally:
@@ -120,6 +120,17 @@ def test_a_service_manager_or_a_closed_terminal_stops_everything(tmp_path: Path,
     with running(tmp_path, "--port", "0") as up:
         up.wait_for("The server is ready")
         assert up.stop(number) == 0
+    assert left_running(tmp_path) == []
+
+
+def test_in_the_background_of_a_shell_sigterm_stops_it_and_nohup_is_kept(tmp_path: Path) -> None:
+    """A shell's background job ignores SIGINT, nohup makes it ignore SIGHUP; SIGTERM still ends everything."""
+    with running(tmp_path, "--port", "0", "--no-agent", wrapper=("sh", "-c", 'trap "" INT HUP; exec "$@"', "sh")) as up:
+        up.wait_for("Press Ctrl-C")
+        up.process.send_signal(signal.SIGHUP)
+        up.process.send_signal(signal.SIGINT)
+        assert up.run("hosts").returncode == 0
+        assert up.stop() == 0
     assert left_running(tmp_path) == []
 
 

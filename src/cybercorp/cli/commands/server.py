@@ -37,7 +37,7 @@ COLUMNS: tuple[Column[ServerInfo], ...] = (
         key="samples_per_second",
         title="SAMPLES",
         value=lambda info: info.samples_per_second,
-        text=lambda info: f"{format_decimal(round(info.samples_per_second, 1))}/s",
+        text=lambda info: f"{format_decimal(round(info.samples_per_second))}/s",
     ),
     Column(
         key="commit_p99_ms",
