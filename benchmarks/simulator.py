@@ -18,6 +18,7 @@ from collections import deque
 from urllib.parse import urlsplit
 
 import httpx
+import msgspec
 import numpy as np
 import websockets
 from websockets.asyncio.client import ClientConnection, connect
@@ -37,11 +38,13 @@ from cybercorp.protocol.agents import (
 from cybercorp.protocol.hosts import HostFacts, HostSort
 from cybercorp.protocol.live import Subscribe, Topic
 from cybercorp.protocol.metrics import Catalogue, MetricKind, Series, make_catalogue
+from cybercorp.protocol.processes import ProcessTable
 from cybercorp.protocol.registry import Codec
 from cybercorp.protocol.servers import SUBPROTOCOL_MSGPACK
 
 SERIES = 124
 ROWS = 600
+TOP_EVERY_S = 10
 
 
 def catalogue() -> Catalogue:
@@ -69,19 +72,60 @@ def catalogue() -> Catalogue:
 
 
 def recording(seed: int = 7) -> list[bytes]:
-    """ROWS rows that look recorded: walking gauges with few decimals, counters with integer steps, many constants."""
+    """ROWS rows that look recorded: wandering gauges with few decimals, counters with integer steps, many constants."""
     random = np.random.default_rng(seed)
     rows = np.empty((ROWS, SERIES))
     for column in range(SERIES):
-        if column < 7:
-            rows[:, column] = np.clip(0.3 + np.cumsum(random.normal(0, 0.02, ROWS)), 0, 1).round(4)
+        if column < 5:
+            rows[:, column] = wandering(random, 0.25, 0.05).clip(0, 1).round(4)
+        elif column < 7:
+            rows[:, column] = wandering(random, 0.5, 0.01).clip(0.02, 0.99).round(4)
         elif column == 7:
-            rows[:, column] = np.clip(1 + np.cumsum(random.normal(0, 0.05, ROWS)), 0, None).round(2)
-        elif column in (8, 9) or column % 2:
+            rows[:, column] = wandering(random, 1.5, 0.08).clip(0, None).round(2)
+        elif column in (8, 9):
+            rows[:, column] = np.cumsum(random.integers(1_000, 900_000, ROWS))
+        elif column % 2:
             rows[:, column] = np.cumsum(random.integers(0, 50_000, ROWS) * (column % 3 > 0))
         else:
             rows[:, column] = np.round(random.normal(50, 3), 1) if column % 4 else random.integers(0, 100, ROWS)
     return [row.astype("<f8").tobytes() for row in rows]
+
+
+def wandering(random: np.random.Generator, mean: float, step: float) -> np.ndarray:
+    """ROWS values that walk about and are drawn back to their mean, with bursts now and then."""
+    values, value = np.empty(ROWS), mean
+    for index in range(ROWS):
+        value += 0.08 * (mean - value) + random.normal(0, step) + (6 * step if random.random() < 0.02 else 0)
+        values[index] = value
+    return values
+
+
+def top_processes(index: int) -> ProcessTable:
+    """Forty processes as an agent records them for history every ten seconds."""
+    random = np.random.default_rng(index)
+    names = ["postgres", "nginx", "java", "python3", "redis-server", "node", "kubelet", "dockerd"]
+    chosen = [names[(index + i * i) % len(names)] for i in range(40)]
+    zeros = [0] * 40
+    return ProcessTable(
+        timestamp_ms=time.time_ns() // 1_000_000,
+        total=180,
+        partial=True,
+        pid=[1000 + i * 7 for i in range(40)],
+        parent=[1] * 40,
+        name=chosen,
+        command=[f"/usr/bin/{name} --config /etc/{name}.conf --worker {i}" for i, name in enumerate(chosen)],
+        user=["root" if i % 3 else "app" for i in range(40)],
+        state=["S"] * 40,
+        cpu=[round(float(value), 3) for value in random.exponential(0.08, 40)],
+        cpu_time_s=[float(i) for i in range(40)],
+        rss_bytes=[int(value) for value in random.integers(1 << 20, 1 << 30, 40)],
+        threads=[1 + i % 9 for i in range(40)],
+        read_bytes=list(zeros),
+        write_bytes=list(zeros),
+        read_rate=[0.0] * 40,
+        write_rate=[0.0] * 40,
+        started_at_ms=[1_790_000_000_000 + i for i in range(40)],
+    )
 
 
 class Figures:
@@ -106,6 +150,7 @@ async def simulate_agent(
 ) -> None:
     """One agent: hello, catalogue, a row a second until `until` (monotonic), then wait for the last acknowledgement."""
     codec, waiting = Codec(), deque[tuple[int, float]]()
+    top_table = msgspec.msgpack.encode(top_processes(index))
     hello = Hello(
         version=VERSION,
         stream=new_id("s"),
@@ -127,18 +172,19 @@ async def simulate_agent(
         codec.decode(await socket.recv())
         await socket.send(codec.encode("agent.catalogue", AnnounceCatalogue(id=series.id, series=series.series)))
         reader = asyncio.create_task(read_acknowledgements(socket, codec, waiting, figures))
-        seq = 0
+        seq, second = 0, 0
         while True:
-            seq += 1
-            due = started + seq - 1 + (index * 0.6180339887) % 1.0
+            due = started + second + (index * 0.6180339887) % 1.0
             if due > until:
                 break
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-            record = Record(
-                seq, time.time_ns() // 1_000_000, RecordType.SAMPLES, series.id, rows[(seq + index * 97) % ROWS]
-            )
+            second, seq, now_ms = second + 1, seq + 1, time.time_ns() // 1_000_000
+            records = [Record(seq, now_ms, RecordType.SAMPLES, series.id, rows[(second + index * 97) % ROWS])]
+            if second % TOP_EVERY_S == index % TOP_EVERY_S:
+                seq += 1
+                records.append(Record(seq, now_ms, RecordType.PROCESSES, "", top_table))
             waiting.append((seq, time.perf_counter()))
-            await socket.send(codec.encode("agent.records", Records(records=[record])))
+            await socket.send(codec.encode("agent.records", Records(records=records)))
             figures.sent += 1
         for _ in range(100):
             if not waiting:

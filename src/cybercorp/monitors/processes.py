@@ -16,6 +16,7 @@ if sys.platform == "linux":
 else:
     from cybercorp.monitors.portable_processes import PortableProcesses as MachineProcesses
 
+_START_TOLERANCE_MS = 2_000  # start times are derived from the boot time, which is known to a second only
 SHORTEST_S = 0.2  # twenty clock ticks: over less, shares of a core would be noise
 
 COLUMNS = (
@@ -44,6 +45,14 @@ class _Rates:
         self.read_rate: float | None = None
         self.write_rate: float | None = None
 
+    @classmethod
+    def newborn(cls, reading: ProcessReading, born_after: float) -> _Rates:
+        """Rates of a process that had nothing yet at `born_after`."""
+        one = cls(reading, born_after)
+        one.cpu_time_s = 0.0
+        one.io = None if reading.io is None else (0, 0)
+        return one
+
     def advance(self, reading: ProcessReading, now: float) -> None:
         elapsed_s = now - self.measured_at
         if elapsed_s < SHORTEST_S:
@@ -64,21 +73,26 @@ class ProcessScanner:
         self._clock: Clock = clock or SystemClock()
         self._source: ProcessSource = source or MachineProcesses()
         self._rates: dict[int, _Rates] = {}
+        self._looked: tuple[float, int] | None = None
 
     def scan(self, now_ms: int) -> ProcessTable:
         """All processes, sorted by pid. Shares and rates are over the time since the last scan.
 
-        They are None for a process seen for the first time, and stay as they were where less than 0.2 s have passed.
+        A process that was born since then took all it has in that time. They are None where only one look is known, and
+        stay as they were where less than 0.2 s have passed.
         """
         readings = sorted(self._source.read())
         now = self._clock.monotonic()
+        looked_at, looked_ms = self._looked or (now, now_ms)
+        self._looked = (now, now_ms)
         rates = {}
         rows: list[tuple[Any, ...]] = []
         for reading in readings:
             one = self._rates.get(reading.pid)
             if one is None or one.started_at_ms != reading.started_at_ms:
-                one = _Rates(reading, now)
-            else:
+                newborn = looked_at < now and reading.started_at_ms >= looked_ms - _START_TOLERANCE_MS
+                one = _Rates.newborn(reading, looked_at) if newborn else _Rates(reading, now)
+            if one.measured_at < now:
                 one.advance(reading, now)
             rates[reading.pid] = one
             read, written = reading.io or (None, None)

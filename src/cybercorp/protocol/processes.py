@@ -8,8 +8,8 @@ import msgspec
 class ProcessTable(msgspec.Struct, frozen=True, kw_only=True):
     """The processes of a host at one instant; every list has one entry per process, in the same order.
 
-    `cpu` is a ratio of one core over the last interval (2.0 = two cores busy), None in the first look at a
-    process; `cpu_time_s` is cumulative. `rss_bytes` is resident memory, `read_bytes`/`write_bytes` are cumulative
+    `cpu` is a ratio of one core over the last interval (2.0 = two cores busy), None where only one look is known;
+    `cpu_time_s` is cumulative. `rss_bytes` is resident memory, `read_bytes`/`write_bytes` are cumulative
     storage I/O (None where the kernel does not tell), `read_rate`/`write_rate` bytes a second. `state` is one letter as
     in proc_pid_stat(5). `started_at_ms` and `pid` together name a process for its whole life. `total` counts all
     processes of the host, also those left out; `partial` says that the table is a selection (the top by CPU and

@@ -42,21 +42,33 @@ def scanner(clock: ManualClock, processes: Processes) -> ProcessScanner:
 def test_shares_and_rates_are_over_the_time_since_the_last_scan(
     scanner: ProcessScanner, processes: Processes, clock: ManualClock
 ) -> None:
-    """A share of one core (2.0: two cores), bytes a second; unknown in the first look."""
+    """A share of one core (2.0: two cores), bytes a second; unknown in the first look at an old process."""
     processes.now = [reading(7, 10.0, io=(100, 0)), reading(3, 1.0)]
-    first = scanner.scan(1000)
+    first = scanner.scan(100_000)
     assert first.pid == [3, 7]
     assert first.cpu == [None, None]
     assert first.read_bytes == [None, 100]
     clock.advance(2)
     processes.now = [reading(3, 1.0), reading(7, 14.0, io=(300, 50)), reading(9, 5.0)]
-    second = scanner.scan(3000)
-    assert second.timestamp_ms == 3000
+    second = scanner.scan(102_000)
+    assert second.timestamp_ms == 102_000
     assert second.cpu == [0.0, 2.0, None]
     assert second.read_rate == [None, 100.0, None]
     assert second.write_rate == [None, 25.0, None]
     assert second.total == 3
     assert not second.partial
+
+
+def test_a_process_born_since_the_last_look_counts_at_once(
+    scanner: ProcessScanner, processes: Processes, clock: ManualClock
+) -> None:
+    """A short burst of a new process is not missed: all it has, it took since then. "Who did this?" depends on it."""
+    scanner.scan(100_000)
+    clock.advance(10)
+    processes.now = [reading(9, 5.0, io=(1000, 0), started=107_000), reading(3, 9.0, started=1)]
+    table = scanner.scan(110_000)
+    assert table.cpu == [None, 0.5]
+    assert table.read_rate == [None, 100.0]
 
 
 def test_a_pid_used_again_starts_anew(scanner: ProcessScanner, processes: Processes, clock: ManualClock) -> None:
@@ -65,7 +77,7 @@ def test_a_pid_used_again_starts_anew(scanner: ProcessScanner, processes: Proces
     scanner.scan(0)
     clock.advance(1)
     processes.now = [reading(7, 0.5, started=2)]
-    assert scanner.scan(0).cpu == [None]
+    assert scanner.scan(0).cpu == [0.5]
 
 
 def test_counters_that_step_back_are_no_negative_rate(
