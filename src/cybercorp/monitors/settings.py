@@ -35,7 +35,7 @@ class MonitorSettings(msgspec.Struct, frozen=True, kw_only=True):
     disabled: tuple[str, ...] = ()
     skip_disks: tuple[str, ...] = ("loop*", "ram*", "zram*", "fd[0-9]*", "sr[0-9]*", "nbd*")
     skip_interfaces: tuple[str, ...] = ()
-    skip_mountpoints: tuple[str, ...] = ()
+    skip_mountpoints: tuple[str, ...] = ("/proc/*", "/sys/*")
     skip_filesystem_types: tuple[str, ...] = PSEUDO_FILESYSTEMS
     max_devices: int = 128
     hung_after_s: float = 30.0
