@@ -178,7 +178,7 @@ def test_two_ups_at_once_make_one(tmp_path: Path) -> None:
     ):
         done = wait_until(lambda: [one for one in (first, second) if one.process.poll() is not None], "one attaches")
         assert [one.process.returncode for one in done] == [0]
-        assert "already running" in first.said
+        assert "already running" in done[0].said
         for one in (first, second):
             if one.process.poll() is None:
                 assert one.stop() == 0

@@ -62,6 +62,11 @@ def run_dashboard(client_factory: Callable[[], AsyncClient], *, notices: Callabl
     return run(client_factory, notices=notices)
 
 
+def load_dashboard() -> None:
+    """Import what `run_dashboard` needs."""
+    import cybercorp.tui.app  # noqa: F401
+
+
 def check_terminal(alternative: str) -> None:
     """Raises InvalidInputError where there is no terminal for a dashboard."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):

@@ -15,7 +15,7 @@ import msgspec
 from cybercorp.cli.failures import ACCESS, INTERNAL, OK, UNREACHABLE, USAGE
 from cybercorp.cli.launch.children import Child, cybercorp
 from cybercorp.cli.launch.local import choose_port, only_up, running_server
-from cybercorp.cli.launch.programs import check_terminal, run_dashboard
+from cybercorp.cli.launch.programs import check_terminal, load_dashboard, run_dashboard
 from cybercorp.cli.launch.supervisor import Supervisor
 from cybercorp.client.asynchronous import AsyncClient
 from cybercorp.client.synchronous import Client
@@ -99,20 +99,24 @@ def _run(plan: UpPlan, say: Callable[[str], None]) -> int:
         supervisor.notice(f"Port {wanted} is in use by another program; using {port}.")
     try:
         with _signals_interrupt():
-            return _supervise(plan, supervisor, port, began, say)
+            code = _supervise(plan, supervisor, port, began, say)
     except KeyboardInterrupt:
-        return OK
+        code = OK
     finally:
         with _signals_kill(supervisor):
             supervisor.stop()
-        if plan.headless:
-            say("Stopped.")
+    say("Stopped." if plan.headless else "Stopped server and agent; the history stays.")
+    return code
 
 
 def _supervise(plan: UpPlan, supervisor: Supervisor, port: int, began: float, say: Callable[[str], None]) -> int:
     server = _server_child(plan.data_dir, port)
     supervisor.add(server)
     server.start()
+    if not plan.headless:
+        say("Starting server and agent for this machine …")
+        # What the dashboard needs is loaded while the server starts: 0.3 s sooner on the screen.
+        threading.Thread(target=load_dashboard, name="load-dashboard", daemon=True).start()
     credential = _await_ready(server, plan.data_dir, port)
     supervisor.watch(server)
     if plan.agent:
