@@ -154,12 +154,15 @@ def wait_until_ready(url: str, timeout_s: float = 20) -> None:
     raise TimeoutError(f"{url} was not ready within {timeout_s:.0f} s")
 
 
-def find_child(pid: int, *words: str) -> int:
-    """The pid of the descendant of `pid` whose command line holds all `words`."""
-    for child in psutil.Process(pid).children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if set(words) <= set(child.cmdline()):
-                return int(child.pid)
+def find_child(pid: int, *words: str, timeout_s: float = 15) -> int:
+    """The pid of the descendant of `pid` whose command line holds all `words`, as soon as there is one."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        for child in psutil.Process(pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if set(words) <= set(child.cmdline()):
+                    return int(child.pid)
+        time.sleep(0.1)
     raise LookupError(f"process {pid} has no child {' '.join(words)}")
 
 
