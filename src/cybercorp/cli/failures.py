@@ -18,12 +18,14 @@ from cybercorp.core.errors import (
     InternalError,
     InvalidInputError,
     MalformedMessageError,
+    UnauthenticatedError,
     UnreachableError,
 )
 from cybercorp.security.display import safe_text
 
 OK, FAILED, USAGE, ACCESS, UNREACHABLE, INTERNAL, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 4, 70, 130, 141
 _MESSAGE_LIMIT = 600
+_TOKEN_HINT = "Check CYBERCORP_TOKEN, --token-file or the profile; on the server's own machine none is needed."  # noqa: S105
 _CODES: tuple[tuple[type[CyberCorpError], int], ...] = (
     (MalformedMessageError, FAILED),  # an unreadable answer is no fault of who asked
     (InvalidInputError, USAGE),
@@ -52,7 +54,9 @@ def report(error: BaseException, *, debug: bool) -> int:
         for line in "".join(traceback.format_exception(error)).splitlines():
             sys.stderr.write(f"{safe_text(line, _MESSAGE_LIMIT)}\n")
     if isinstance(error, CyberCorpError):
-        say_error(error.message, error.hint)
+        # The API's own hint is for programs that speak HTTP.
+        api = isinstance(error, UnauthenticatedError) and "Bearer" in error.hint
+        say_error(error.message, _TOKEN_HINT if api else error.hint)
         return exit_code(error)
     if isinstance(error, TyperException):
         return _report_usage(error)

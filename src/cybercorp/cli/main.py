@@ -15,6 +15,7 @@ from typer.main import get_command
 from cybercorp.cli.failures import OK, report
 from cybercorp.cli.groups import CONTEXT_SETTINGS, Entry, LazyGroup
 from cybercorp.cli.options import Options, hoist
+from cybercorp.cli.output.encodings import prepare_streams
 from cybercorp.core.version import VERSION
 
 COMPLETE_VARIABLE = "_CYBERCORP_COMPLETE"
@@ -95,7 +96,7 @@ def top(
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Nothing escapes: every error becomes words and a code."""
     debug = "--debug" in arguments
-    _prepare_streams()
+    prepare_streams()
     if COMPLETE_VARIABLE in os.environ:
         completion_init()
     try:
@@ -114,11 +115,3 @@ def run(arguments: Sequence[str]) -> int:
 
 def _code_of(result: Any) -> int:
     return result if isinstance(result, int) else OK
-
-
-def _prepare_streams() -> None:
-    # A terminal that cannot show a character gets its number; no name of a process may end the program.
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="backslashreplace")

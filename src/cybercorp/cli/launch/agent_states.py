@@ -28,13 +28,14 @@ class AgentState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def agent_states(data_dir: Path) -> list[AgentState]:
-    """Every agent that has a state folder in `data_dir`, and the one that the settings name."""
+    """Every agent that has joined or runs with a state folder in `data_dir`, and the one that the settings name."""
     folders = {path.parent for path in (data_dir / AGENTS_FOLDER).glob(f"*/{AGENT_FILE}")}
     folders |= {path.parent for path in (data_dir / AGENTS_FOLDER).glob(f"*/{LOCK_FILE}")}
     configured = load_settings(AgentSettings, program="agent")
     if configured.state_dir is not None:
         folders.add(configured.state_path())
-    return [_state(folder) for folder in sorted(folders)]
+    states = [_state(folder) for folder in sorted(folders)]
+    return [state for state in states if state.url or state.problem or state.pid is not None]
 
 
 def _state(folder: Path) -> AgentState:
@@ -54,7 +55,7 @@ def _state(folder: Path) -> AgentState:
         pid=_running_pid(folder),
         spool_bytes=size,
         folder=str(folder),
-        problem=problem or ("" if credential else "it has not joined a server yet"),
+        problem=problem,
     )
 
 

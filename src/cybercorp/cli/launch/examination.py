@@ -217,8 +217,11 @@ def _agents(data_dir: Path) -> Iterator[Finding]:
 def _agent(state: AgentState) -> Finding:
     waiting = f", its spool has {format_bytes(state.spool_bytes)}" if state.spool_bytes else ""
     if state.problem:
+        return Finding(check="agent", verdict=Verdict.FAILING, found=f"{state.name}: {state.problem}")
+    if not state.url:
         hint = "Join it: cybercorp agent join URL --token …"
-        return Finding(check="agent", verdict=Verdict.WARNING, found=f"{state.name}: {state.problem}", hint=hint)
+        found = f"{state.name} runs (pid {state.pid}) and has not joined a server yet"
+        return Finding(check="agent", verdict=Verdict.WARNING, found=found, hint=hint)
     if state.pid is None:
         found = f"{state.name} joined {state.url} and does not run{waiting}"
         return Finding(check="agent", verdict=Verdict.WARNING, found=found, hint="Start it: cybercorp agent run")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cybercorp.cli.launch.lifeline import hold_lifeline
 from cybercorp.cli.output.writers import say
-from cybercorp.core.errors import InvalidInputError
+from cybercorp.core.errors import InvalidInputError, UnauthenticatedError
 from cybercorp.core.settings import load_settings
 from cybercorp.security.display import safe_text
 
@@ -49,6 +49,9 @@ def join_agent(url: str, enrolment_token: str, overrides: Mapping[str, Any]) -> 
         credential = join(
             url, enrolment_token, state_dir=state_dir, name=settings.name, timeout_s=settings.connect_timeout_s
         )
+    except UnauthenticatedError as error:
+        hint = "Make a new one on the server's side with: cybercorp enroll"
+        raise UnauthenticatedError("This enrolment token is unknown, used up or expired.", hint=hint) from error
     finally:
         lock.release()
     say(f"Joined {credential.url} as {safe_text(credential.name)}. Ctrl-C stops the agent; later: cybercorp agent run")
