@@ -26,7 +26,10 @@ _HEADERS = [
 
 
 class Gate:
-    """Wraps the application. `names` are the host names, in lower case, that this server answers to."""
+    """Wraps the application. `names` are the host names, in lower case, that this server answers to.
+
+    The numeric address that a connection came to is always good: a rebound name is never a number.
+    """
 
     def __init__(self, app: ASGIApp, names: frozenset[str]) -> None:
         self._app = app
@@ -38,7 +41,8 @@ class Gate:
             await self._app(scope, receive, send)
             return
         headers = {name: value.decode("latin-1") for name, value in scope["headers"] if name in (b"host", b"origin")}
-        refusal = self._refusal(headers.get(b"host", ""), headers.get(b"origin"))
+        reached = scope.get("server")  # the address of this machine that the connection came to
+        refusal = self._refusal(headers.get(b"host", ""), headers.get(b"origin"), reached[0] if reached else None)
         answer = _with_headers(send)
         if refusal is None:
             await self._app(scope, receive, answer)
@@ -49,14 +53,15 @@ class Gate:
         else:
             await send({"type": "websocket.close", "code": 1008, "reason": "forbidden"})
 
-    def _refusal(self, host: str, origin: str | None) -> Problem | None:
-        if _name(f"//{host}") not in self._names:
+    def _refusal(self, host: str, origin: str | None, reached: str | None) -> Problem | None:
+        name = _name(f"//{host}")
+        if name is None or (name not in self._names and name != reached):
             return _forbidden(
                 "This server does not answer to that name.",
-                "Use its address, or add the name to the setting allowed_hosts.",
+                "Use its numeric address, or add the name to the setting allowed_hosts.",
                 "host_not_allowed",
             )
-        if origin is not None and (origin == "null" or urlsplit(origin).netloc.lower() != host.lower()):
+        if origin is not None and _authority(origin) != host.lower():
             return _forbidden(
                 "Requests from other sites are refused.", "Open this server's own pages.", "origin_not_allowed"
             )
@@ -66,6 +71,13 @@ class Gate:
 def _name(address: str) -> str | None:
     try:
         return urlsplit(address).hostname
+    except ValueError:
+        return None
+
+
+def _authority(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower() or None
     except ValueError:
         return None
 

@@ -9,12 +9,13 @@ import logging
 import signal
 import socket
 import sys
+import threading
 from pathlib import Path
 
 import uvicorn
 
 from cybercorp.core.clock import Clock, SystemClock
-from cybercorp.core.errors import CyberCorpError, InvalidInputError, PortInUseError
+from cybercorp.core.errors import CyberCorpError, InternalError, InvalidInputError, PortInUseError
 from cybercorp.core.paths import ensure_private_dir
 from cybercorp.core.version import VERSION
 from cybercorp.protocol.events import EventKind
@@ -116,11 +117,12 @@ async def _serve(
     await services.events.note(EventKind.SERVER_STARTED, f"The server {VERSION} started.")
     server = uvicorn.Server(_config(services))
     loop = asyncio.get_running_loop()
-    if stop is not None and sys.platform != "win32":
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-    gc.collect()
-    gc.freeze()  # what start-up made stays: the collector need not walk it again
+    if threading.current_thread() is threading.main_thread():  # else somebody else's process, and signals, and memory
+        if sys.platform != "win32":
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, stop.set)
+        gc.collect()
+        gc.freeze()  # what start-up made stays: the collector need not walk it again
     serving = asyncio.create_task(server._serve([listener]))
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -130,6 +132,8 @@ async def _serve(
         services.sockets.stopping.set()
         server.should_exit = True
         await serving
+        if not server.started:
+            raise InternalError("The server could not start.", hint="Its log says why; please report it.")
     finally:
         stopping.cancel()
         try:
@@ -155,6 +159,7 @@ def _config(services: Services) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         date_header=True,
         timeout_graceful_shutdown=_STOP_S,
         timeout_keep_alive=30,
