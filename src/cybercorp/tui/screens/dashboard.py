@@ -29,6 +29,7 @@ from textual.screen import Screen
 
 from cybercorp.client.inbox import Update
 from cybercorp.core.errors import CyberCorpError
+from cybercorp.protocol.events import EventKind
 from cybercorp.protocol.live import EventsUpdate, Subscribe
 from cybercorp.protocol.metrics import QueryAnswer
 from cybercorp.security.display import safe_text
@@ -38,7 +39,7 @@ from cybercorp.tui.screens.jump import JumpDialog
 from cybercorp.tui.session import Session
 from cybercorp.tui.state.connection import Mood, badge, mood_of
 from cybercorp.tui.state.lines import Line
-from cybercorp.tui.state.time_track import TimeTrack
+from cybercorp.tui.state.time_track import TimeTrack, query_step
 from cybercorp.tui.widgets.action_bar import ActionBar
 from cybercorp.tui.widgets.header_bar import HeaderBar, HeaderText
 from cybercorp.tui.widgets.time_bar import TimeBar
@@ -46,6 +47,7 @@ from cybercorp.tui.widgets.too_small import TooSmall
 
 LEAST_WIDTH, LEAST_HEIGHT = 80, 24
 _MARKS = 500
+_LEAST_PAUSE_MS = 5_000
 _SELECTOR_SIGNS = re.compile(r"[*?\[\]=!<>]")
 
 
@@ -79,6 +81,7 @@ class DashboardScreen(Screen[None]):
         self.shown_at_ms: int | None = None
         self.time_host: tuple[str, str] | None = None
         self._track = TimeTrack()
+        self._track_at = 0.0
         self._header = HeaderBar(self._say_header)
         self._footer = ActionBar(self.PLACE)
 
@@ -104,6 +107,8 @@ class DashboardScreen(Screen[None]):
         """An update of a topic that is followed, or events. Call super for the marks of the time bar."""
         if isinstance(update, EventsUpdate):
             self._track.add_events(update.events)
+            if any(one.kind == EventKind.HOST_CONNECTED for one in update.events):
+                self._track.doubt()  # an agent that was away sends what it has kept
             self.time_bar.renew()
         if self._header_is_stale:
             self.renew()
@@ -111,6 +116,7 @@ class DashboardScreen(Screen[None]):
     def connection_changed(self) -> None:
         """The connection came or went."""
         if self.session.connection.is_open:
+            self._track.doubt()
             self.load_track()
         self.renew()
 
@@ -133,9 +139,8 @@ class DashboardScreen(Screen[None]):
         else:
             self.renew()
         if self.session.instant.is_live and self.session.connection.is_open:
-            newest = self._track.newest_ms
-            columns = self.time_bar.columns
-            if newest is not None and columns.end_ms - newest >= 2 * columns.step_ms:
+            pause_s = max(self.time_bar.columns.step_ms, self._track.step_ms, _LEAST_PAUSE_MS) / 1000
+            if self.session.clock.monotonic() - self._track_at >= pause_s:
                 self.load_track()
 
     # what a screen uses
@@ -260,13 +265,15 @@ class DashboardScreen(Screen[None]):
     async def load_track(self) -> None:
         """Bring the values and marks of the window that the time bar shows."""
         client = await self.session.ready()
+        self._track_at = self.session.clock.monotonic()
         bar, track, host = self.time_bar, self._track, self.time_host
         columns = bar.columns
-        since, until = track.missing(columns)
+        step = query_step(columns, self.track_series())
+        since, until = track.missing(columns, step)
         if since >= until:
             return
         try:
-            answer = await self.query_track(client, since, until, columns.step_ms)
+            answer = await self.query_track(client, since, until, step)
             page = await client.events.list(
                 since_ms=since, until_ms=until, host=host and host[0], limit=_MARKS, newest=True
             )
@@ -276,6 +283,10 @@ class DashboardScreen(Screen[None]):
         track.add_events(page.events)
         track.trim(columns)
         bar.renew()
+
+    def track_series(self) -> int:
+        """How many hosts the time bar is the mean of."""
+        return 1
 
     async def query_track(self, client: FleetClient, since_ms: int, until_ms: int, step_ms: int) -> QueryAnswer:
         """The CPU of this screen's subject over a span of time."""

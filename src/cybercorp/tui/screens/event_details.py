@@ -5,25 +5,23 @@ from __future__ import annotations
 from typing import ClassVar
 
 from rich.text import Text
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from cybercorp.core.units import format_age
+from cybercorp.tui.screens.dialog import Dialog
 from cybercorp.tui.state.events import SEVERITIES, EventRow
 from cybercorp.tui.state.instant import describe_instant
 
 _LABEL = 14
 
 
-class EventDialog(ModalScreen[int | None]):
+class EventDialog(Dialog[int]):
     """Dismissed with the instant to go to, or None."""
 
     DEFAULT_CSS = """
-    EventDialog { align: center middle; background: $background 60%; }
     EventDialog > VerticalScroll {
         width: 92; max-width: 96%; height: auto; max-height: 90%; background: $surface; border: round $primary;
         padding: 1 2; scrollbar-size-vertical: 1;
@@ -31,7 +29,7 @@ class EventDialog(ModalScreen[int | None]):
     EventDialog Static { height: auto; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,enter", "close", "Close", show=False),
+        Binding("enter", "close", "Close", show=False),
         Binding("g", "go", "Go to the instant", show=False),
     ]
 
@@ -46,15 +44,8 @@ class EventDialog(ModalScreen[int | None]):
             box.border_subtitle = "g goes to this instant · esc closes"
             yield Static(self._text())
 
-    def action_close(self) -> None:
-        self.dismiss(None)
-
     def action_go(self) -> None:
         self.dismiss(self._row.time_ms)
-
-    def on_click(self, event: events.Click) -> None:
-        if self.get_widget_at(event.screen_x, event.screen_y)[0] is self:
-            self.dismiss(None)
 
     def _text(self) -> Text:
         row = self._row

@@ -96,6 +96,7 @@ class FleetScreen(DashboardScreen):
         self._settling: Timer | None = None
         self._settled = False
         self._past_problem = ""
+        self._fleet_size = 1  # without a filter: the time bar shows the whole fleet
 
     def compose_body(self) -> ComposeResult:
         with Vertical(id="fleet", classes="body -bare"):
@@ -104,8 +105,8 @@ class FleetScreen(DashboardScreen):
             yield self.table
             yield self._placard
 
-    async def on_mount(self) -> None:
-        await self._ask()
+    def on_mount(self) -> None:
+        self.ask()
         self._show()
 
     # the contract of a dashboard screen
@@ -124,6 +125,8 @@ class FleetScreen(DashboardScreen):
             connection.expects_updates = update.window.counts.online > 0
             self._heard_at = self.session.clock.monotonic()
             self.model.take(update.window)
+            if not self.model.selector:
+                self._fleet_size = self.model.total
             self._show()
             self._open_only_host()
         elif isinstance(update, Problem):
@@ -138,10 +141,13 @@ class FleetScreen(DashboardScreen):
         self._show()
 
     def about(self, width: int) -> Line:
-        line = counts_line(self.model.counts) if self.model.known else []
+        line = counts_line(self.model.counts, width) if self.model.known else []
         server = [Run(self.dashboard.server_name, Tone.MUTED)]
         gap = [Run("   ")] if line else []
         return [*server, *gap, *line] if line_width([*server, *gap, *line]) <= width else line
+
+    def track_series(self) -> int:
+        return max(self._fleet_size, 1)
 
     def tick(self) -> None:
         super().tick()
@@ -257,14 +263,17 @@ class FleetScreen(DashboardScreen):
             self._settling.stop()
             self._settling = None
         self._line.renew()
-        self.run_worker(self._ask(), group="ask", exclusive=True)
+        self.ask()
 
     def _want_soon(self) -> None:
         if self._settling is not None:
             self._settling.stop()
         self._settling = self.set_timer(_SETTLE_S, self._want)
 
-    async def _ask(self) -> None:
+    # Not exclusive: a request that is cut off while it is being sent would be taken for sent.
+    @work(group="ask")
+    async def ask(self) -> None:
+        """Subscribe to what is visible, or read it from the store."""
         request = self.model.request()
         self._asked_offset, self._asked_limit = request.offset, request.limit
         if self.session.instant.is_live:

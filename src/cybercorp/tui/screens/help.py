@@ -5,23 +5,21 @@ from __future__ import annotations
 from typing import ClassVar
 
 from rich.text import Text
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from cybercorp.tui.actions import Place, actions_of, grouped, key_label
+from cybercorp.tui.screens.dialog import Dialog
 
 _KEYS, _TITLE = 14, 48
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Dialog[None]):
     """Closed by esc, ? or a click beside it."""
 
     DEFAULT_CSS = """
-    HelpScreen { align: center middle; background: $background 60%; }
     HelpScreen > VerticalScroll {
         width: 100; max-width: 96%; height: auto; max-height: 92%; background: $surface; border: round $primary;
         padding: 0 2; scrollbar-size-vertical: 1;
@@ -29,7 +27,7 @@ class HelpScreen(ModalScreen[None]):
     HelpScreen Static { height: auto; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,question_mark,f1", "close", "Close", show=False),
+        Binding("question_mark,f1", "close", "Close", show=False),
     ]
 
     def __init__(self, place: Place) -> None:
@@ -41,13 +39,6 @@ class HelpScreen(ModalScreen[None]):
             box.border_title = f"Keys · {self._place.value}"
             box.border_subtitle = "esc closes"
             yield Static(help_text(self._place))
-
-    def action_close(self) -> None:
-        self.dismiss(None)
-
-    def on_click(self, event: events.Click) -> None:
-        if self.get_widget_at(event.screen_x, event.screen_y)[0] is self:
-            self.dismiss(None)
 
 
 def help_text(place: Place) -> Text:

@@ -7,14 +7,13 @@ from typing import ClassVar
 from urllib.parse import urlsplit
 
 from rich.text import Text
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from cybercorp.core.units import format_seconds
+from cybercorp.tui.screens.dialog import Dialog
 
 _LOOPBACK = ("127.", "localhost", "::1", "[::1]")
 
@@ -24,11 +23,10 @@ def join_command(url: str, token: str) -> str:
     return f"pip install cybercorp && cybercorp agent join {shlex.quote(url)} --token {shlex.quote(token)}"
 
 
-class JoinDialog(ModalScreen[None]):
+class JoinDialog(Dialog[None]):
     """Shows the command, which is in the clipboard already; `c` copies it again."""
 
     DEFAULT_CSS = """
-    JoinDialog { align: center middle; background: $background 60%; }
     JoinDialog > Vertical {
         width: 92; max-width: 96%; height: auto; background: $surface; border: round $primary; padding: 1 2;
     }
@@ -38,7 +36,7 @@ class JoinDialog(ModalScreen[None]):
     JoinDialog #hint.-none { display: none; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,enter", "close", "Close", show=False),
+        Binding("enter", "close", "Close", show=False),
         Binding("c", "copy", "Copy", show=False),
     ]
 
@@ -72,10 +70,3 @@ class JoinDialog(ModalScreen[None]):
     def action_copy(self) -> None:
         self.app.copy_to_clipboard(self._command)
         self.notify("Copied.", markup=False, timeout=2)
-
-    def action_close(self) -> None:
-        self.dismiss(None)
-
-    def on_click(self, event: events.Click) -> None:
-        if self.get_widget_at(event.screen_x, event.screen_y)[0] is self:
-            self.dismiss(None)

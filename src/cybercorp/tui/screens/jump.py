@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rich.text import Text
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from cybercorp.core.errors import TimeExpressionError
+from cybercorp.tui.screens.dialog import Dialog
 from cybercorp.tui.state.instant import InstantModel, describe_instant
 
 _EXAMPLES = "14:30 · 3m ago · 2h · yesterday 03:00 · 2026-11-23T03:12 · now"
 
 
-class JumpDialog(ModalScreen[bool]):
+class JumpDialog(Dialog[bool]):
     """Dismissed with True when the instant changed."""
 
     DEFAULT_CSS = """
-    JumpDialog { align: center middle; background: $background 60%; }
     JumpDialog > Vertical { width: 68; height: auto; background: $surface; border: round $primary; padding: 1 2; }
     JumpDialog Input { border: none; height: 1; padding: 0 1; background: $panel; margin: 1 0; }
     JumpDialog #error { color: $text-error; height: auto; }
     JumpDialog #examples { color: $text-muted; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", show=False)]
 
     def __init__(self, instant: InstantModel) -> None:
         super().__init__()
@@ -66,11 +61,3 @@ class JumpDialog(ModalScreen[bool]):
     @on(Input.Changed)
     def _typed(self) -> None:
         self.query_one("#error", Static).update(Text(""))
-
-    def action_cancel(self) -> None:
-        self.dismiss(False)
-
-    def on_click(self, event: events.Click) -> None:
-        """A click beside the dialog closes it."""
-        if self.get_widget_at(event.screen_x, event.screen_y)[0] is self:
-            self.dismiss(False)

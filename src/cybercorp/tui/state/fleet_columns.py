@@ -20,6 +20,7 @@ _STATES = {
     HostState.OFFLINE: ("✖", Tone.ERROR),
 }
 _LEAST_NAME, _MOST_NAME = 12, 32
+_LABELS_FROM = 130
 _SCALE_HELD_MS = 60_000
 
 
@@ -85,7 +86,7 @@ def place_columns(
     room = width - MARK
     for name in _IMPORTANCE:
         spec = _SPECS[name]
-        if (name == "alerts" and not alerts) or (name == "labels" and not labels):
+        if (name == "alerts" and not alerts) or (name == "labels" and (not labels or width < _LABELS_FROM)):
             continue
         gap = (1 if name == "memory_bar" else _gap(width)) if widths else 0
         if spec.least + gap > room:

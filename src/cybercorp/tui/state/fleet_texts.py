@@ -7,13 +7,18 @@ from cybercorp.security.display import safe_text
 from cybercorp.tui.state.connection import ConnectionModel, Phase
 from cybercorp.tui.state.fleet import FleetModel
 from cybercorp.tui.state.instant import InstantModel, describe_instant
-from cybercorp.tui.state.lines import Line, Run, Tone
+from cybercorp.tui.state.lines import Line, Run, Tone, line_width
 
 PlacardText = tuple[str, tuple[str, ...], str]
 
 
-def counts_line(counts: FleetCounts) -> Line:
-    """`42 hosts   38 ok   3 stale   1 down`; what is none is not said."""
+def counts_line(counts: FleetCounts, width: int) -> Line:
+    """`42 hosts   ● 38 ok   ◌ 3 stale   ✖ 1 down`, without the words where they do not fit; what is none is not said."""
+    full = _counts(counts, words=True)
+    return full if line_width(full) <= width else _counts(counts, words=False)
+
+
+def _counts(counts: FleetCounts, *, words: bool) -> Line:
     line: Line = [Run(f"{counts.total:,} host{'' if counts.total == 1 else 's'}", Tone.VALUE)]
     for count, glyph, word, tone in (
         (counts.online, "●", "ok", Tone.GOOD),
@@ -21,7 +26,8 @@ def counts_line(counts: FleetCounts) -> Line:
         (counts.offline, "✖", "down", Tone.ERROR),
     ):
         if count:
-            line += [Run("   "), Run(f"{glyph} {count:,}", tone), Run(f" {word}", Tone.MUTED)]
+            line += [Run("   " if words else "  "), Run(f"{glyph} {count:,}", tone)]
+            line += [Run(f" {word}", Tone.MUTED)] if words else []
     return line
 
 

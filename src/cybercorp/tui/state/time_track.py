@@ -16,6 +16,8 @@ from cybercorp.tui.state.lines import Tone
 
 _MARKS = {Severity.WARNING: ("▲", Tone.WARNING, 1), Severity.ERROR: ("✖", Tone.ERROR, 2)}
 _KEPT_EVENTS = 2000
+_MOST_VALUES = 60_000  # values in one answer: a thousand hosts take 30 ms to decode
+_LEAST_POINTS = 12
 
 
 class Columns(NamedTuple):
@@ -46,6 +48,12 @@ class Mark(NamedTuple):
     tone: Tone
 
 
+def query_step(columns: Columns, series: int) -> int:
+    """The step to ask for so that an answer of so many series stays small: a multiple of the columns' own."""
+    wanted = max(_MOST_VALUES // max(series, 1), _LEAST_POINTS)
+    return columns.step_ms * max(math.ceil(columns.length / wanted), 1)
+
+
 def columns_for(start_ms: int, end_ms: int, width: int) -> Columns:
     """The columns that show a window in at most `width` cells; whole seconds each."""
     width = max(width, 1)
@@ -69,11 +77,6 @@ class TimeTrack:
         """The column length that values are known for; 0 before the first."""
         return self._step_ms
 
-    @property
-    def newest_ms(self) -> int | None:
-        """The start of the newest column with a value."""
-        return max(self._values, default=None)
-
     def clear(self) -> None:
         """Forget values and marks: another subject is shown."""
         self._step_ms = 0
@@ -81,23 +84,29 @@ class TimeTrack:
         self._values.clear()
         self._events.clear()
 
-    def missing(self, columns: Columns) -> tuple[int, int]:
-        """The span that must be asked for to fill these columns: the whole, or what is newer than what is known."""
-        if self._known is None or self._step_ms != columns.step_ms:
+    def doubt(self) -> None:
+        """What is known may have holes that are filled by now: the next question is for the whole window."""
+        self._known = None
+
+    def missing(self, columns: Columns, step_ms: int) -> tuple[int, int]:
+        """The span to ask for, in these steps, to fill the columns: the whole, or what is newer than what is known."""
+        if self._known is None or self._step_ms != step_ms:
             return columns.start_ms, columns.end_ms
         start, end = self._known
         if columns.start_ms < start or columns.start_ms > end:
             return columns.start_ms, columns.end_ms
-        # The last column was not complete when it was asked for.
-        return end - columns.step_ms, max(columns.end_ms, end - columns.step_ms)
+        # The last step was not complete when it was asked for.
+        return end - step_ms, max(columns.end_ms, end - step_ms)
 
     def fill(self, answer: QueryAnswer, since_ms: int, until_ms: int) -> None:
         """Take the mean over the answer's series, step by step. Another step than before starts anew."""
         known = self._known
-        if answer.step_ms != self._step_ms or known is None or since_ms > known[1] or until_ms < known[0]:
+        apart = known is not None and (since_ms > known[1] or until_ms < known[0])
+        if answer.step_ms != self._step_ms or apart:
             self._values.clear()
             self._step_ms = answer.step_ms
-            known = (since_ms, until_ms)
+            known = None
+        known = known or (since_ms, until_ms)
         self._known = (min(since_ms, known[0]), max(until_ms, known[1]))
         for index, value in enumerate(_means([one.values for one in answer.series], answer.points)):
             start = answer.start_ms + index * answer.step_ms
@@ -121,10 +130,11 @@ class TimeTrack:
 
     def values(self, columns: Columns) -> list[float | None]:
         """One value per column, None where nothing is known."""
-        if columns.step_ms == self._step_ms:
+        step = self._step_ms
+        if step >= columns.step_ms:
             starts = range(columns.start_ms, columns.end_ms, columns.step_ms)
-            return [self._values.get(start) for start in starts]
-        # Another zoom than the values were asked for: the old picture, resampled, until the new answer is here.
+            return [self._values.get(start - start % step) for start in starts]
+        # Shorter steps than the columns: the zoom changed, and the answer for the new one is not here yet.
         found: list[float | None] = [None] * columns.length
         for start, value in self._values.items():
             column = columns.column_at(start)

@@ -14,6 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
+from textual.scrollbar import ScrollBarRender
 from textual.strip import Strip
 
 from cybercorp.tui.state.lines import Line, fit
@@ -22,6 +23,12 @@ from cybercorp.tui.widgets.palette import background_of, palette_of
 from cybercorp.tui.widgets.panel import strip_of
 
 HEAD = 1
+
+
+class PlainScrollBar(ScrollBarRender):
+    """A scrollbar of backgrounds only: no block glyphs at its ends."""
+
+    VERTICAL_BARS: ClassVar[list[str]] = [" "] * 8
 
 
 class LineList(ScrollView, can_focus=True):
@@ -139,6 +146,8 @@ class LineList(ScrollView, can_focus=True):
         self._go(0 if side < 0 else self.count() - 1)
 
     def on_mount(self) -> None:
+        if wants_ascii(self.app):
+            self.vertical_scrollbar.renderer = PlainScrollBar  # type: ignore[misc]  # documented way for one widget
         self.app.theme_changed_signal.subscribe(self, lambda _: self._redraw())
 
     def on_resize(self) -> None:
