@@ -12,8 +12,10 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from cybercorp.cli.commands.enroll import is_local
+from cybercorp.cli.commands.events import _is_wanted
 from cybercorp.cli.completions import complete_hosts, complete_metrics
 from cybercorp.core.times import parse_time_ms
+from cybercorp.protocol.events import Event, Severity
 from tests.e2e.terminal_bytes import shapes
 from tests.unit.cli.conftest import Fleet, host
 
@@ -277,6 +279,31 @@ def test_a_noun_of_events_means_all_its_kinds(fleet: Fleet) -> None:
     kinds = [value for key, value in fleet.asked()[0].query if key == "kind"]
     assert "host.joined" in kinds
     assert all(kind.startswith("host.") for kind in kinds)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "ids", "selectors", "wanted"),
+    [
+        ([], None, [], True),
+        (["host.joined"], None, [], True),
+        (["host.removed"], None, [], False),
+        ([], {"h-web-9"}, ["env=prod"], True),
+        ([], {"h-web-1"}, ["web-*"], True),
+        ([], {"h-web-1"}, ["env=prod"], False),
+    ],
+)
+def test_live_events_are_selected(kinds: list[str], ids: set[str] | None, selectors: list[str], wanted: bool) -> None:
+    """By kind, by the hosts of the selection, and by a glob for hosts that join while one watches."""
+    event = Event(
+        id=1,
+        time_ms=0,
+        kind="host.joined",
+        severity=Severity.INFO,
+        message="",
+        host_id="h-web-9",
+        host="web-9",
+    )
+    assert _is_wanted(event, kinds, ids, selectors) is wanted
 
 
 def test_enroll_prints_one_line_to_paste(fleet: Fleet) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cybercorp.cli.groups import single
-from cybercorp.cli.options import Options, options_of
+from cybercorp.cli.options import options_of
 from cybercorp.cli.output.columns import Column, iso_time, local_time
 from cybercorp.cli.output.formats import OutputFormat, on_terminal, shows_unicode
 from cybercorp.cli.output.streams import RowStream
@@ -86,7 +87,11 @@ def events(
         if not follow:
             write_rows(found, COLUMNS, output, options, empty="No event matches.")
             return
-        _follow(client, found, page, wanted, ids, output, options)
+        stream = RowStream(COLUMNS, output, options)
+        stream.write(found)
+        after = page.events[-1].id if page.events else None
+        for batch in _live(client, after, page.epoch):
+            stream.write([event for event in batch if _is_wanted(event, wanted, ids, selectors)])
 
 
 def check_kinds(kinds: Sequence[str]) -> list[str]:
@@ -133,22 +138,13 @@ def _collect(
         before = page.events[0].id
 
 
-def _follow(
-    client: Client,
-    found: Sequence[Event],
-    page: EventsPage,
-    kinds: Sequence[str],
-    ids: set[str] | None,
-    output: OutputFormat,
-    options: Options,
-) -> None:
-    stream = RowStream(COLUMNS, output, options)
-    stream.write(found)
-    after = page.events[-1].id if page.events else None
-    for batch in _live(client, after, page.epoch):
-        stream.write(
-            [event for event in batch if (not kinds or event.kind in kinds) and (ids is None or event.host_id in ids)]
-        )
+def _is_wanted(event: Event, kinds: Sequence[str], ids: set[str] | None, selectors: Sequence[str]) -> bool:
+    """Whether a live event was asked for. A glob also means hosts that join later."""
+    if kinds and event.kind not in kinds:
+        return False
+    if ids is None or event.host_id in ids:
+        return True
+    return event.host is not None and any(fnmatch.fnmatchcase(event.host, one) for one in selectors)
 
 
 def _live(client: Client, after: int | None, epoch: str) -> Iterator[list[Event]]:
