@@ -139,6 +139,8 @@ class Codec:
 
     def decode_envelope(self, data: bytes | str, *directions: Direction) -> Envelope:
         """Only the outer layer, checked, for receivers that pass a payload on without reading it."""
+        if isinstance(data, str) and self.format == "msgpack":
+            raise MalformedMessageError("A text arrived where MessagePack is spoken.", hint="Send binary messages.")
         try:
             envelope: Envelope = self._envelope.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

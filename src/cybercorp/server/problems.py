@@ -21,6 +21,7 @@ from cybercorp.core.errors import (
     VersionMismatchError,
 )
 from cybercorp.protocol.problems import TYPE_PREFIX, Problem
+from cybercorp.protocol.servers import MAX_MESSAGE_BYTES
 
 _STATUS: tuple[tuple[type[CyberCorpError], int], ...] = (
     (UnauthenticatedError, 401),
@@ -41,6 +42,7 @@ _CODES: dict[int, type[CyberCorpError]] = {
     413: LimitExceededError,
     415: InvalidInputError,
 }
+_REFERENCE = "The reference is at /api/docs."
 _LOG = logging.getLogger("cybercorp.server")
 
 
@@ -70,19 +72,23 @@ def problem_of_exception(error: Exception) -> Problem:
         return problem_of(error)
     if isinstance(error, HTTPException) and error.status_code < 500:
         return _from_litestar(error)
+    if isinstance(error, RecursionError) and "deserializing" in str(error):
+        return problem_of(InvalidInputError("The body is nested too deeply.", hint=_REFERENCE))
     _LOG.error("a request failed: %s", type(error).__name__, exc_info=error)
     return problem_of(InternalError("The server failed to answer.", hint="Its log says why; please report it."))
 
 
 def _from_litestar(error: HTTPException) -> Problem:
     kind = _CODES.get(error.status_code, InvalidInputError)
-    detail, hint, code = str(error.detail)[:300], "", kind.code
-    if isinstance(error, NotFoundException):
-        detail, hint, code = "There is nothing at this address.", "The reference is at /api/docs.", "route_not_found"
+    detail, hint, code = f"The request is not valid: {str(error.detail)[:300]}.", _REFERENCE, kind.code
+    if error.status_code == http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        detail, hint = "The body is too large.", f"Send at most {MAX_MESSAGE_BYTES // 1024} KiB."
+    elif isinstance(error, NotFoundException):
+        detail, hint, code = "There is nothing at this address.", _REFERENCE, "route_not_found"
     elif isinstance(error, MethodNotAllowedException):
-        detail, hint, code = "This address does not take that method.", "See /api/docs.", "method_not_allowed"
+        detail, hint, code = "This address does not take that method.", _REFERENCE, "method_not_allowed"
     elif isinstance(error, ValidationException):
-        detail, hint = _validation(error), "The reference is at /api/docs."
+        detail = _validation(error)
     return Problem(
         type=f"{TYPE_PREFIX}{kind.code}",
         title=http.HTTPStatus(error.status_code).phrase,

@@ -31,7 +31,7 @@ async def refuse_unknown_parameters(request: Request[Any, Any, Any]) -> None:
     known = _known(request)
     for name in request.query_params:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
+            close = difflib.get_close_matches(name[:80], known, n=1, cutoff=0.5)
             hint = f"Did you mean '{close[0]}'?" if close else f"It takes: {', '.join(sorted(known)) or 'none'}."
             raise InvalidInputError(f"This address has no query parameter '{name[:80]}'.", hint=hint)
 
