@@ -12,7 +12,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from cybercorp.cli.commands.enroll import is_local
-from cybercorp.cli.commands.events import _is_wanted
+from cybercorp.cli.commands.events import is_wanted
 from cybercorp.cli.completions import complete_hosts, complete_metrics
 from cybercorp.core.times import parse_time_ms
 from cybercorp.protocol.events import Event, Severity
@@ -303,7 +303,7 @@ def test_live_events_are_selected(kinds: list[str], ids: set[str] | None, select
         host_id="h-web-9",
         host="web-9",
     )
-    assert _is_wanted(event, kinds, ids, selectors) is wanted
+    assert is_wanted(event, kinds, ids, selectors) is wanted
 
 
 def test_enroll_prints_one_line_to_paste(fleet: Fleet) -> None:

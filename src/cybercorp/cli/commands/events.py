@@ -91,7 +91,7 @@ def events(
         stream.write(found)
         after = page.events[-1].id if page.events else None
         for batch in _live(client, after, page.epoch):
-            stream.write([event for event in batch if _is_wanted(event, wanted, ids, selectors)])
+            stream.write([event for event in batch if is_wanted(event, wanted, ids, selectors)])
 
 
 def check_kinds(kinds: Sequence[str]) -> list[str]:
@@ -138,7 +138,7 @@ def _collect(
         before = page.events[0].id
 
 
-def _is_wanted(event: Event, kinds: Sequence[str], ids: set[str] | None, selectors: Sequence[str]) -> bool:
+def is_wanted(event: Event, kinds: Sequence[str], ids: set[str] | None, selectors: Sequence[str]) -> bool:
     """Whether a live event was asked for. A glob also means hosts that join later."""
     if kinds and event.kind not in kinds:
         return False
