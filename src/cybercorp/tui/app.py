@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from textual.app import App
 from textual.binding import BindingType
-from textual.command import Provider
+from textual.command import CommandPalette, Provider
 from textual.screen import Screen
 
 from cybercorp.security.display import safe_text
@@ -103,6 +103,10 @@ class DashboardApp(App[int]):
         front = self.front
         if front is not None and not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen(front.PLACE))
+
+    def action_command_palette(self) -> None:
+        if not isinstance(self.screen, CommandPalette):
+            self.push_screen(CommandPalette(placeholder="host web-1, or what to do…"))
 
     def action_next_theme(self) -> None:
         self.theme = next_theme(self.theme)

@@ -16,6 +16,7 @@ from cybercorp.tui.themes import THEMES
 
 _HOSTS = 20
 _WORD = "host "
+_FIRST = 1000.0  # above every score of the fuzzy matcher
 
 
 class ActionCommands(Provider):
@@ -62,9 +63,16 @@ class HostCommands(Provider):
         for position, row in enumerate(window.rows):
             shown = safe_text(row.name, 80)
             text = f"{_WORD}{shown}"
-            score = 1.0 - position / 1000 if row.name == name else 0.9 - position / 1000
+            score = _score(row.name, name, asked=query.startswith(_WORD)) - position / 1000
             command = partial(cast(Any, self.app).open_host, row.id)
             yield Hit(score, Content(text), command, text=text, help=cast(str, Content(f"{row.state.value}")))
+
+
+def _score(name: str, typed: str, *, asked: bool) -> float:
+    """Hosts stand above actions when a host is asked for, below them when a name only happens to hold the letters."""
+    if asked or name == typed:
+        return _FIRST
+    return _FIRST / 2 if name.startswith(typed) and len(typed) > 1 else 0.1
 
 
 def _help(action: Action) -> str:

@@ -30,10 +30,10 @@ def test_a_cut_is_stale_with_a_growing_age_and_a_countdown() -> None:
     connection.lost("The server restarts.", 5.0)
     clock.advance(1)
     assert text_of(badge(connection, instant)) == "◌ STALE 3 s"
-    assert connection.trouble() == "The server restarts. Trying again in 4 s."
+    assert connection.trouble() == "Trying again in 4 s: The server restarts."
     clock.advance(120)
     assert text_of(badge(connection, instant)) == "◌ STALE 2 min"
-    assert connection.trouble() == "The server restarts. Trying again now…"
+    assert connection.trouble() == "Trying again now: The server restarts."
     connection.opened()
     assert mood_of(connection, instant) is Mood.LIVE
 

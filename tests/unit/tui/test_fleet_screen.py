@@ -213,7 +213,7 @@ async def test_a_cut_keeps_the_last_picture_marked_stale_and_recovers() -> None:
         await seat.sees("◌ STALE")
         await seat.tick(3)
         assert "◌ STALE 3 s" in seat.lines()[0]
-        assert "Trying again in 6 s." in seat.lines()[0]
+        assert "Trying again in 6 s: The server cut the connection." in seat.lines()[0]
         assert "cache-14" in seat.text()
         await seat.tick(60)
         assert "◌ STALE 1 min" in seat.lines()[0]

@@ -20,7 +20,7 @@ class JumpDialog(Dialog[bool]):
 
     DEFAULT_CSS = """
     JumpDialog > Vertical { width: 68; height: auto; background: $surface; border: round $primary; padding: 1 2; }
-    JumpDialog Input { border: none; height: 1; padding: 0 1; background: $panel; margin: 1 0; }
+    JumpDialog Input, JumpDialog Input:focus { border: none; height: 1; padding: 0 1; background: $panel; margin: 1 0; }
     JumpDialog #error { color: $text-error; height: auto; }
     JumpDialog #examples { color: $text-muted; }
     """

@@ -86,11 +86,11 @@ class ConnectionModel:
         return max(round(self._retry_at - self._clock.monotonic()), 0)
 
     def trouble(self) -> str:
-        """Why the picture is old and what happens next, in one line; empty while all is well."""
+        """What happens next and why the picture is old, in one line that may be cut; empty while all is well."""
         if self.phase in (Phase.LOST, Phase.FAILED):
             retry = self.retry_s()
-            when = "" if retry is None else " Trying again now…" if retry == 0 else f" Trying again in {retry} s."
-            return f"{self.reason}{when}".strip()
+            when = "" if retry is None else "Trying again now: " if retry == 0 else f"Trying again in {retry} s: "
+            return f"{when}{self.reason}"
         if self.stale_s() is not None:
             return "The server is silent: the connection is open, and nothing comes."
         return ""

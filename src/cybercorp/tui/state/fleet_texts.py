@@ -13,7 +13,7 @@ PlacardText = tuple[str, tuple[str, ...], str]
 
 
 def counts_line(counts: FleetCounts, width: int) -> Line:
-    """`42 hosts   ● 38 ok   ◌ 3 stale   ✖ 1 down`, without the words where they do not fit; what is none is not said."""
+    """`42 hosts   ● 38 ok   ✖ 4 down`, without the words where they do not fit; what is none is not said."""
     full = _counts(counts, words=True)
     return full if line_width(full) <= width else _counts(counts, words=False)
 

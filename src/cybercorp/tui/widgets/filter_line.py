@@ -31,7 +31,9 @@ class FilterLine(Horizontal):
     DEFAULT_CSS = """
     FilterLine { height: 1; width: 1fr; display: none; background: $panel; }
     FilterLine.-open { display: block; }
-    FilterLine FilterInput { border: none; height: 1; width: 1fr; padding: 0; background: $panel; }
+    FilterLine FilterInput, FilterLine FilterInput:focus {
+        border: none; height: 1; width: 1fr; padding: 0; background: $panel;
+    }
     FilterLine #sign { width: 3; color: $accent; }
     FilterLine #problem { width: auto; max-width: 60%; color: $text-error; padding: 0 1; }
     """

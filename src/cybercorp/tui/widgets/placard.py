@@ -10,7 +10,10 @@ class Placard(Widget):
     """A title, sentences, and keys. Text is shown as it is."""
 
     DEFAULT_CSS = """
-    Placard { width: 1fr; height: 1fr; content-align: center middle; color: $foreground; background: $background; }
+    Placard {
+        width: 1fr; height: 1fr; content-align: center middle; text-align: center;
+        color: $foreground; background: $background;
+    }
     """
 
     def __init__(self, *, id: str | None = None) -> None:
