@@ -12,6 +12,7 @@ from textual.binding import BindingType
 from textual.command import CommandPalette, Provider
 from textual.screen import Screen
 
+from cybercorp.core.settings import load_settings
 from cybercorp.security.display import safe_text
 from cybercorp.tui.actions import Place, bindings_of
 from cybercorp.tui.clients import FleetClient
@@ -22,6 +23,7 @@ from cybercorp.tui.screens.fleet import FleetScreen
 from cybercorp.tui.screens.help import HelpScreen
 from cybercorp.tui.screens.opening import open_host_screen
 from cybercorp.tui.session import Session
+from cybercorp.tui.settings import TuiSettings
 from cybercorp.tui.themes import DARK, THEMES, next_theme
 
 _NOTICE_S = 15
@@ -40,7 +42,12 @@ class DashboardApp(App[int]):
     """
 
     def __init__(
-        self, session: Session, *, notices: Callable[[], list[str]] | None = None, ascii_glyphs: bool = False
+        self,
+        session: Session,
+        *,
+        notices: Callable[[], list[str]] | None = None,
+        ascii_glyphs: bool = False,
+        theme: str = DARK.name,
     ) -> None:
         super().__init__()
         self.session = session
@@ -48,9 +55,9 @@ class DashboardApp(App[int]):
         self._notices = notices
         self._notice = ""
         self._notice_until = 0.0
-        for theme in THEMES:
-            self.register_theme(theme)
-        self.theme = DARK.name
+        for one in THEMES:
+            self.register_theme(one)
+        self.theme = theme
 
     # what screens ask
 
@@ -134,13 +141,22 @@ class DashboardApp(App[int]):
 
 
 def run_dashboard(client_factory: Callable[[], FleetClient], *, notices: Callable[[], list[str]] | None = None) -> int:
-    """Open the dashboard until it is quit; the exit code. `notices` are new messages of a supervisor."""
-    app = DashboardApp(Session(client_factory), notices=notices, ascii_glyphs=not _shows_unicode())
+    """Open the dashboard until it is quit; the exit code. `notices` are new messages of a supervisor.
+
+    Raises SettingsError for a setting of `tui.toml` that cannot be used.
+    """
+    settings = load_settings(TuiSettings, program="tui")
+    app = DashboardApp(
+        Session(client_factory),
+        notices=notices,
+        ascii_glyphs=settings.glyphs == "ascii" or (settings.glyphs == "auto" and not shows_unicode(sys.__stdout__)),
+        theme=f"cybercorp-{settings.theme}",
+    )
     app.run()
     return app.return_code or 0
 
 
-def _shows_unicode() -> bool:
-    """Whether the terminal's encoding holds our glyphs."""
-    encoding = (getattr(sys.__stdout__, "encoding", None) or "ascii").lower()
-    return encoding.replace("-", "").replace("_", "").startswith("utf")
+def shows_unicode(terminal: object) -> bool:
+    """Whether the encoding of a stream holds our glyphs."""
+    encoding = str(getattr(terminal, "encoding", None) or "ascii").lower()
+    return encoding.replace("-", "").startswith("utf")

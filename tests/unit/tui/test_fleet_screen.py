@@ -163,6 +163,13 @@ async def test_c_makes_a_join_command_and_copies_it() -> None:
         await seat.sees("+ add a host   pip install cybercorp")
 
 
+async def test_a_click_on_the_last_row_adds_a_host() -> None:
+    """The row is a button: one click, and the dialog with the command is there."""
+    async with dashboard(3) as seat:
+        await seat.pilot.click(offset=(10, line_of(seat, "+ add a host")))
+        await seat.until(lambda: isinstance(seat.app.screen, JoinDialog))
+
+
 async def test_no_token_is_made_before_somebody_asks() -> None:
     """Looking at the fleet creates no credential."""
     async with dashboard(3) as seat:

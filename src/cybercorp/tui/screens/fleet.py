@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import ClassVar, Protocol, cast
 
 from textual import on, work
@@ -19,16 +20,17 @@ from cybercorp.security.display import safe_text
 from cybercorp.tui.actions import Place, bindings_of
 from cybercorp.tui.screens.dashboard import DashboardScreen
 from cybercorp.tui.screens.join import JoinDialog, join_command
-from cybercorp.tui.state.fleet import FleetModel, next_sort, sort_name
+from cybercorp.tui.state.fleet import FleetModel, next_sort
 from cybercorp.tui.state.fleet_texts import counts_line, placard_of
-from cybercorp.tui.state.lines import Line, Run, Tone, line_width, text_of
-from cybercorp.tui.widgets.action_line import ActionLine, Hot
+from cybercorp.tui.state.lines import Line, Run, Tone, line_width
 from cybercorp.tui.widgets.filter_line import FilterLine
+from cybercorp.tui.widgets.fleet_line import FleetLine
 from cybercorp.tui.widgets.fleet_table import FleetTable
 from cybercorp.tui.widgets.line_list import LineList
 from cybercorp.tui.widgets.placard import Placard
 
 _HOSTS = "hosts"
+_REST_S = 0.05  # a held step key asks for the instant where it rests
 _SETTLE_S = 0.15  # a held arrow key pins the host where it rests, a typed filter is sent when the typing rests
 
 
@@ -36,39 +38,6 @@ class Opener(Protocol):
     """The app, as this screen sees it."""
 
     def open_host(self, host_id: str) -> None: ...
-
-
-class FleetLine(ActionLine):
-    """Filter and order; both can be clicked."""
-
-    DEFAULT_CSS = """
-    FleetLine { background: $background; }
-    """
-
-    def __init__(self, model: FleetModel, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._model = model
-        self.typed = ""
-
-    def describe(self, width: int) -> list[Hot]:
-        model = self._model
-        left = [Hot(Run(" filter ", Tone.MUTED), "filter")]
-        if self.typed:
-            left.append(Hot(Run(safe_text(self.typed, 60), Tone.ACCENT), "filter"))
-            if model.known:
-                left.append(Hot(Run(f"  {model.total:,} match", Tone.MUTED), "filter"))
-        else:
-            left.append(Hot(Run("none", Tone.MUTED), "filter"))
-        if model.problem:
-            left.append(Hot(Run(f"  ✖ {model.problem}", Tone.ERROR), "filter"))
-        arrow = "▼" if model.descending else "▲"
-        right = [
-            Hot(Run("sort ", Tone.MUTED), "sort"),
-            Hot(Run(f"{sort_name(model.sort)} {arrow} ", Tone.TEXT), "reverse"),
-        ]
-        room = width - len(text_of([part.run for part in right]))
-        used = sum(len(part.run.text) for part in left)
-        return [*left, Hot(Run(" " * max(room - used, 1))), *right]
 
 
 class FleetScreen(DashboardScreen):
@@ -285,6 +254,7 @@ class FleetScreen(DashboardScreen):
     @work(exclusive=True, group="past")
     async def load_past(self) -> None:
         """Bring the fleet as it was at the instant."""
+        await asyncio.sleep(_REST_S)
         client = await self.session.ready()
         at_ms = self.session.instant.at_ms
         request = self.model.request()

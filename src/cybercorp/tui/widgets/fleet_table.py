@@ -96,6 +96,9 @@ class FleetTable(LineList):
         self.renew()
         self.post_message(self.Moved())
 
+    def opens_at_once(self, index: int) -> bool:
+        return index == self.model.total  # the line that adds a host is a button
+
     def head_clicked(self, x: int) -> None:
         column = self._placed(self.room).at(x)
         if column is not None and column.spec.sort is not None:

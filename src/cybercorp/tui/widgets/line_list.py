@@ -87,6 +87,10 @@ class LineList(ScrollView, can_focus=True):
     def select(self, index: int) -> None:
         """The person selects this row."""
 
+    def opens_at_once(self, index: int) -> bool:
+        """Whether one click opens this row."""
+        return False
+
     def head_clicked(self, x: int) -> None:
         """The head was clicked."""
 
@@ -175,7 +179,7 @@ class LineList(ScrollView, can_focus=True):
         if index is None:
             return
         self.select(index)
-        if event.chain >= 2:
+        if event.chain >= 2 or self.opens_at_once(index):
             self.post_message(self.Opened(index))
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
