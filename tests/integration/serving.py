@@ -1,4 +1,4 @@
-"""A real server in a thread of its own on loopback, and peers that speak the real protocol to it, one message a call."""
+"""A real server in a thread of its own on loopback, and peers that speak the real protocol to it."""
 
 from __future__ import annotations
 
@@ -259,6 +259,7 @@ class AgentPeer(Peer):
         self.token = token
         self.stream = new_id("s")
         self.seq = 0
+        self._last_ms = 0
 
     def greet(self, **fields: Any) -> Welcome:
         """Say hello and hear welcome."""
@@ -289,7 +290,8 @@ class AgentPeer(Peer):
     ) -> int:
         """Send one message with a row for each number, a millisecond apart up to `at_ms`; returns the last number."""
         first = self.seq + 1 if seq is None else seq
-        end_ms = now_ms() if at_ms is None else at_ms
+        end_ms = max(now_ms(), self._last_ms + len(cpu)) if at_ms is None else at_ms
+        self._last_ms = end_ms if at_ms is None else self._last_ms
         records = [
             Record(
                 first + i, end_ms - len(cpu) + 1 + i, RecordType.SAMPLES, catalogue.id, row(one, catalogue=catalogue)

@@ -53,7 +53,7 @@ class Services:
             link.close(1008, "unauthenticated: the host was removed")
         self.live.drop_host(host)
         self.processes.forget(host.key)
-        await self.ingest.in_writer(lambda: self.store.drop_host(host.key))
+        await self.ingest.drop_host(host.key)
 
 
 def make_services(settings: ServerSettings, clock: Clock, records: Records, store: TimeSeries) -> Services:

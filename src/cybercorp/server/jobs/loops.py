@@ -39,8 +39,12 @@ class Jobs:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._services.ingest.commit()
-        await self._save_seen()
+        for work in (self._services.ingest.commit, self._save_seen):
+            try:
+                await work()
+            except Exception:  # noqa: BLE001 - the last round: what failed is not acknowledged and comes again
+                self.failures += 1
+                _LOG.exception("the last %s failed", work.__name__.strip("_"))
 
     async def _supervise(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Run one round after the other; a round that fails is counted, logged and followed by the next."""
@@ -59,6 +63,8 @@ class Jobs:
         await self._services.ingest.arrived()
         await asyncio.sleep(self._services.settings.commit_interval_ms / 1000)
         await self._services.ingest.commit()
+        if self._services.ingest.failing:
+            await asyncio.sleep(_RETRY_S)
 
     async def _tick(self) -> None:
         await asyncio.sleep(TICK_S)

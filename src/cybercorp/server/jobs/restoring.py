@@ -16,8 +16,7 @@ def restore_fleet(services: Services, rows: list[LiveHost]) -> None:
         catalogue = services.store.catalogue_at(host.key) if latest else None
         if latest is not None and catalogue is not None and catalogue.id == latest.catalogue:
             seen = host.seen_at_ms
-            host.use_catalogue(catalogue)
-            host.take_row(latest.timestamp_ms, latest.body, now_ms)
+            host.take_row(catalogue, latest.timestamp_ms, latest.body, now_ms)
             host.seen_at_ms = max(seen or 0, min(latest.timestamp_ms, now_ms))
     if not rows:
         return

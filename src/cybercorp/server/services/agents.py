@@ -23,6 +23,7 @@ class AgentLink:
         self.stream = stream
         self.acked_seq = acked_seq
         self.catalogues: dict[str, Catalogue] = {}
+        self.catalogue = ""  # the one of the last samples
         self.outbox = Outbox()
         self.heard_at = now
         self.close_code = 0
@@ -44,6 +45,10 @@ class AgentLink:
     def watch(self, watch: Watch) -> None:
         """What somebody looks at from now on."""
         self.outbox.put_state("watch", self._codec.encode("agent.watch", watch))
+
+    def is_silent(self, now: float, after_s: float) -> bool:
+        """Whether nothing was heard for that long, or for three intervals where that is longer."""
+        return now - self.heard_at >= max(after_s, 0.003 * self.host.row.interval_ms)
 
     def rewind_to(self, seq: int) -> None:
         """Record `seq` could not be taken: what follows it is not taken either until it comes again."""
@@ -88,7 +93,7 @@ class AgentRegistry:
     def connect(self, link: AgentLink, *, now: float) -> None:
         """Register a link. Raises ConflictError while another agent of the host is connected and not silent."""
         other = self._links.get(link.host.key)
-        if other is not None and not other.close_code and now - other.heard_at < SILENT_AFTER_S:
+        if other is not None and not other.close_code and not other.is_silent(now, SILENT_AFTER_S):
             raise ConflictError(
                 f"An agent of host {link.host.name} is connected already.",
                 hint="Two agents share one credential: stop one, or join the other under a name of its own (--name).",
@@ -107,7 +112,3 @@ class AgentRegistry:
         del self._links[link.host.key]
         link.host.connected = False
         return True
-
-    def close_all(self, code: int, reason: str) -> None:
-        for link in list(self._links.values()):
-            link.close(code, reason)

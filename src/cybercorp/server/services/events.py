@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from cybercorp.core.clock import Clock
-from cybercorp.core.errors import InvalidInputError
+from cybercorp.core.errors import InvalidInputError, StorageError
 from cybercorp.protocol.events import Event, EventKind, EventsPage, Severity
+from cybercorp.server.services.fleet import LiveHost
 from cybercorp.store.records.events import EventRepository, NewEvent
 
 MAX_PAGE = 1_000
 MAX_RESUMED = 5_000
+_LOG = logging.getLogger("cybercorp.events")
 
 
 class EventService:
@@ -19,6 +23,7 @@ class EventService:
     def __init__(self, repository: EventRepository, clock: Clock) -> None:
         self._repository = repository
         self._clock = clock
+        self._appending = asyncio.Lock()
         self.on_appended: Callable[[list[Event]], None] = lambda events: None
 
     @property
@@ -47,10 +52,20 @@ class EventService:
         )
         await self.append([made])
 
+    async def note_host(
+        self, kind: EventKind, host: LiveHost, message: str, *, severity: Severity = Severity.INFO
+    ) -> None:
+        """Append an event about a host, where that can be stored: a full disk must not end a connection."""
+        try:
+            await self.note(kind, message, severity=severity, host_id=host.id, host=host.name)
+        except StorageError as error:
+            _LOG.warning("an event was not stored: %s %s", message, error)
+
     async def append(self, events: Sequence[NewEvent]) -> None:
         """Append events; durable on return."""
         if events:
-            self.on_appended(await self._repository.append(events))
+            async with self._appending:  # followers are told in the order of the log
+                self.on_appended(await self._repository.append(events))
 
     async def page(
         self,

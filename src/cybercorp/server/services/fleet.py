@@ -57,25 +57,23 @@ class LiveHost:
     def name(self) -> str:
         return self.row.name
 
-    def use_catalogue(self, catalogue: Catalogue) -> None:
-        """Rows from now on have these series."""
+    def take_row(self, catalogue: Catalogue, timestamp_ms: int, body: bytes, now_ms: int) -> bool:
+        """A row of samples; False for one that is older than what is known (a clock that was set back)."""
+        self.rows += 1
+        self.seen_at_ms = now_ms
+        if timestamp_ms < self.timestamp_ms <= now_ms + STALE_AFTER_MS:
+            return False
         if self.catalogue is None or self.catalogue.id != catalogue.id:
             self.catalogue = catalogue
             self.slots = SummarySlots(catalogue.series)
             self._before = None
-
-    def take_row(self, timestamp_ms: int, body: bytes, now_ms: int) -> None:
-        """The newest row of samples. Older rows (a spool that is drained) do not replace it."""
-        self.rows += 1
-        self.seen_at_ms = now_ms
-        if timestamp_ms < self.timestamp_ms <= now_ms + STALE_AFTER_MS:
-            return
-        if self.body and timestamp_ms > self.timestamp_ms:
+        elif self.body and timestamp_ms > self.timestamp_ms:
             self._before = (self.timestamp_ms, self.body)
         self.timestamp_ms, self.body, self._values = timestamp_ms, body, None
         step = timestamp_ms // HISTORY_STEP_MS
         if step != self._history_step and self.slots is not None:
             self._remember_cpu(step, self.slots.cpu(body))
+        return True
 
     def take_table(self, table: ProcessTable, now_ms: int) -> None:
         """A process table: the newest is kept for the top process and for who asks next."""
@@ -107,7 +105,9 @@ class LiveHost:
 
     def state(self, now_ms: int) -> HostState:
         """By the age of what was last heard."""
-        age = now_ms - (self.seen_at_ms if self.seen_at_ms is not None else -OFFLINE_AFTER_MS)
+        if self.seen_at_ms is None:
+            return HostState.OFFLINE
+        age = abs(now_ms - self.seen_at_ms)  # a clock that was set back makes nobody fresh
         if age < max(STALE_AFTER_MS, 3 * self.row.interval_ms):
             return HostState.ONLINE
         return HostState.STALE if age < max(OFFLINE_AFTER_MS, 6 * self.row.interval_ms) else HostState.OFFLINE

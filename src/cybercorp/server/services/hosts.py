@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Mapping, Sequence
 
 from cybercorp.core.clock import Clock
-from cybercorp.core.errors import InvalidInputError, NotFoundError
+from cybercorp.core.errors import InvalidInputError, NotFoundError, StorageFullError
 from cybercorp.protocol.agents import EnrolAnswer, Enrolment, EnrolmentRequest, EnrolRequest, Hello
 from cybercorp.protocol.events import EventKind, Severity
 from cybercorp.protocol.hosts import Host, HostChange, HostSort, check_host_name
@@ -25,6 +26,7 @@ MAX_LABEL = 63
 MAX_USES = 10_000
 LONGEST_ENROLMENT_S = 30 * 86_400
 CLOCK_WARNING_MS = 5_000
+_LOG = logging.getLogger("cybercorp.hosts")
 
 
 class HostService:
@@ -112,10 +114,14 @@ class HostService:
             await self._tokens.give_back(used.hash)
             raise
         own = new_token(TokenKind.AGENT)
-        await self._tokens.create(TokenKind.AGENT, token_hash(own), now_ms, host_id=row.id)
-        self._fleet.add(row)
+        try:
+            await self._tokens.create(TokenKind.AGENT, token_hash(own), now_ms, host_id=row.id)
+        except BaseException:
+            await self._hosts.remove(row.id, now_ms)  # a host that nobody can speak for would keep its name
+            raise
+        live = self._fleet.add(row)
         self._windows.forget()
-        await self._events.note(EventKind.HOST_JOINED, f"{name} joined.", host_id=row.id, host=name)
+        await self._events.note_host(EventKind.HOST_JOINED, live, f"{name} joined.")
         return EnrolAnswer(host_id=row.id, name=row.name, token=own)
 
     async def change(self, id_or_name: str, change: HostChange) -> Host:
@@ -125,15 +131,11 @@ class HostService:
         if change.name is not None and change.name != host.name:
             before = host.name
             self._fleet.add(await self._hosts.rename(host.id, check_host_name(change.name)))
-            await self._events.note(
-                EventKind.HOST_RENAMED, f"{before} is now {host.name}.", host_id=host.id, host=host.name
-            )
+            await self._events.note_host(EventKind.HOST_RENAMED, host, f"{before} is now {host.name}.")
         if labels:
             self._fleet.add(await self._hosts.set_labels(host.id, labels))
             told = " ".join(f"{key}={value}" if value is not None else f"-{key}" for key, value in labels.items())
-            await self._events.note(
-                EventKind.HOST_LABELLED, f"{host.name} was labelled: {told}", host_id=host.id, host=host.name
-            )
+            await self._events.note_host(EventKind.HOST_LABELLED, host, f"{host.name} was labelled: {told}")
         self._windows.forget()
         return host.host(self._clock.now_ms())
 
@@ -144,7 +146,7 @@ class HostService:
         await self._tokens.delete_for_host(host.id)
         self._fleet.remove(host)
         self._windows.forget()
-        await self._events.note(EventKind.HOST_REMOVED, f"{host.name} was removed.", host_id=host.id, host=host.name)
+        await self._events.note_host(EventKind.HOST_REMOVED, host, f"{host.name} was removed.")
         return host
 
     async def greet(self, host: LiveHost, hello: Hello) -> None:
@@ -152,22 +154,22 @@ class HostService:
         now_ms = self._clock.now_ms()
         facts, before = bounded_facts(hello.facts), host.row.facts
         if facts != before or hello.interval_ms != host.row.interval_ms:
-            self._fleet.add(await self._hosts.update_facts(host.id, facts, interval_ms=hello.interval_ms))
+            try:
+                self._fleet.add(await self._hosts.update_facts(host.id, facts, interval_ms=hello.interval_ms))
+            except StorageFullError as error:
+                _LOG.warning("the facts of a host were not stored: %s", error)
             self._windows.forget()
         host.clock_offset_ms = hello.clock_ms - now_ms
         if before.boot_id and facts.boot_id and before.boot_id != facts.boot_id:
-            await self._events.note(
-                EventKind.HOST_REBOOTED, f"{host.name} was rebooted.", host_id=host.id, host=host.name
-            )
+            await self._events.note_host(EventKind.HOST_REBOOTED, host, f"{host.name} was rebooted.")
         if abs(host.clock_offset_ms) > CLOCK_WARNING_MS:
             seconds = host.clock_offset_ms / 1000
             way = "ahead of" if seconds > 0 else "behind"
-            await self._events.note(
+            await self._events.note_host(
                 EventKind.CLOCK_STEPPED,
+                host,
                 f"The clock of {host.name} is {abs(seconds):.1f} s {way} the server's.",
                 severity=Severity.WARNING,
-                host_id=host.id,
-                host=host.name,
             )
 
 

@@ -14,7 +14,13 @@ from typing import TypeVar
 import msgspec
 
 from cybercorp.core.clock import Clock
-from cybercorp.core.errors import CyberCorpError, InvalidInputError, MalformedMessageError, StorageError
+from cybercorp.core.errors import (
+    CyberCorpError,
+    InvalidInputError,
+    LimitExceededError,
+    MalformedMessageError,
+    StorageError,
+)
 from cybercorp.protocol.agents import AnnounceCatalogue, Record, RecordType, Refuse
 from cybercorp.protocol.events import AgentEvent, EventKind, Severity
 from cybercorp.protocol.metrics import Catalogue, check_catalogue
@@ -32,6 +38,7 @@ MAX_CATALOGUES = 64
 RETRY_AFTER_S = 2.0
 FUTURE_MS = 86_400_000
 _MAX_EVENT_TEXT = 2_000
+_MAX_ATTRIBUTE_TEXT = 500
 _MAX_EVENT_ATTRIBUTES = 32
 _TABLE = msgspec.msgpack.Decoder(ProcessTable)
 _EVENT = msgspec.msgpack.Decoder(AgentEvent)
@@ -54,19 +61,24 @@ class IngestService:
         self._new_events: list[NewEvent] = []
         self._pending_bytes = 0
         self._marks: dict[AgentLink, int] = {}
+        self._taken: dict[tuple[int, str], int] = {}
+        self._dropped: set[int] = set()
+        self._committing = asyncio.Lock()
         self._arrived = asyncio.Event()
         self.failing = ""
         self.samples = 0
         self.on_row: Callable[[LiveHost, Record], None] = lambda host, record: None
 
     def announce(self, link: AgentLink, announced: AnnounceCatalogue) -> None:
-        """A catalogue that the following samples refer to. Raises InvalidInputError, LimitExceededError."""
+        """A catalogue that the following samples refer to. Raises InvalidInputError, LimitExceededError.
+
+        The store hears of it with the first row that uses it.
+        """
         if len(link.catalogues) >= MAX_CATALOGUES and announced.id not in link.catalogues:
             link.catalogues.pop(next(iter(link.catalogues)))
         catalogue = Catalogue(id=announced.id, series=announced.series)
         check_catalogue(catalogue)
         link.catalogues[catalogue.id] = catalogue
-        self._store.register_catalogue(link.host.key, catalogue)
 
     def take(self, link: AgentLink, records: list[Record]) -> None:
         """Records in the order they were sent. Raises MalformedMessageError and `unknown_catalogue`.
@@ -74,19 +86,33 @@ class IngestService:
         What is wrong with one record's time or size is counted and noted as an event; the record is acknowledged, since
         it would be wrong again.
         """
-        if not records:
+        if not records or link.close_code:
             return
         if len(records) > MAX_RECORDS:
             raise MalformedMessageError(f"A message holds {len(records)} records.", hint=f"Send {MAX_RECORDS} at most.")
         if not link.follows(records[0].seq):
             return
-        now_ms = self._clock.now_ms()
-        for record in records:
-            self._take_one(link, record, now_ms)
-        self._marks[link] = max(self._marks.get(link, 0), records[-1].seq)
-        self._arrived.set()
         if self._pending_bytes > MAX_PENDING_BYTES:
-            link.close(1013, "the server cannot store fast enough")
+            link.rewind_to(records[0].seq)
+            link.refuse(
+                Refuse(
+                    seq=link.acked_seq,
+                    retry_after_s=RETRY_AFTER_S,
+                    code=LimitExceededError.code,
+                    detail=self.failing or "The server cannot store as fast as samples come.",
+                )
+            )
+            return
+        now_ms, stream = self._clock.now_ms(), (link.host.key, link.stream)
+        taken = max(self._taken.get(stream, 0), link.acked_seq)
+        try:
+            for record in records:
+                if record.seq > taken:  # else it waits for its commit already, or is durable
+                    self._take_one(link, record, now_ms)
+                    taken = record.seq
+        finally:
+            self._taken[stream] = self._marks[link] = taken
+            self._arrived.set()
 
     def _take_one(self, link: AgentLink, record: Record, now_ms: int) -> None:
         host, body, kind = link.host, record.body, record.type
@@ -105,10 +131,12 @@ class IngestService:
                     hint="Send one float64 for each series of the catalogue.",
                 )
             if self._in_time(link, record, now_ms):
-                host.use_catalogue(catalogue)
-                host.take_row(record.timestamp_ms, body, now_ms)
+                if link.catalogue != catalogue.id:
+                    self._store.register_catalogue(host.key, catalogue)
+                    link.catalogue = catalogue.id
                 self.samples += len(catalogue.series)
-                self.on_row(host, record)
+                if host.take_row(catalogue, record.timestamp_ms, body, now_ms):
+                    self.on_row(host, record)
                 self._append(link, record, now_ms, body)
                 return
         elif kind == RecordType.PROCESSES:
@@ -119,8 +147,7 @@ class IngestService:
                 self._append(link, record, now_ms, body)
                 return
         elif kind == RecordType.EVENT:
-            if record.seq > link.acked_seq:
-                self._new_events.append(_new_event(host, _decode(_EVENT, record), record.timestamp_ms))
+            self._new_events.append(_new_event(host, _decode(_EVENT, record), record.timestamp_ms, now_ms))
         else:
             raise MalformedMessageError(f"A record has the unknown type {int(kind)}.", hint="Update the server.")
         self._append(link, record, now_ms, b"", RecordType.EVENT)
@@ -147,16 +174,8 @@ class IngestService:
             return True
         if link.may_complain("time", self._clock.monotonic()):
             side = "in the future" if record.timestamp_ms > now_ms else "older than history is kept"
-            self._new_events.append(
-                NewEvent(
-                    time_ms=now_ms,
-                    kind=EventKind.SAMPLES_DROPPED,
-                    severity=Severity.WARNING,
-                    message=f"{link.host.name} sends samples that are {side}; they are not stored. Check its clock.",
-                    host_id=link.host.id,
-                    host=link.host.name,
-                )
-            )
+            message = f"{link.host.name} sends samples that are {side}; they are not stored. Check its clock."
+            self._add_event(EventKind.SAMPLES_DROPPED, message, Severity.WARNING, link.host)
         return False
 
     async def arrived(self) -> None:
@@ -166,25 +185,42 @@ class IngestService:
 
     async def commit(self) -> None:
         """Make what has arrived durable and acknowledge it; while the store fails, keep it and let the agents wait."""
+        async with self._committing:
+            await self._commit()
+
+    async def _commit(self) -> None:
         rows, new_events, marks = self._rows, self._new_events, self._marks
-        if not rows and not new_events:
-            return
+        if self._dropped:
+            rows = [row for row in rows if row.host not in self._dropped]
         self._rows, self._new_events, self._marks, self._pending_bytes = [], [], {}, 0
+        if not rows and not new_events and not marks:
+            return
         try:
             await self._events.append(new_events)
             new_events = []
             report = await self.write(rows)
         except StorageError as error:
             self._keep(rows, new_events, marks)
-            await self._failed(error, marks)
+            self._failed(error, marks)
             return
+        except BaseException:  # whatever it was: what is not durable must never look acknowledged
+            self._keep(rows, new_events, marks)
+            raise
         for link, seq in marks.items():
             link.acknowledge(seq)
+            if self._taken.get((link.host.key, link.stream), 0) <= seq:
+                self._taken.pop((link.host.key, link.stream), None)
         if report.refused:
             _LOG.warning("%d rows were refused: %s", len(report.refused), report.refused[0].reason)
         if self.failing:
             self.failing = ""
-            await self._events.note(EventKind.STORAGE_RECOVERED, "The store can be written again; nothing was lost.")
+            message = "The store can be written again; nothing was lost."
+            self._add_event(EventKind.STORAGE_RECOVERED, message, Severity.INFO)
+
+    async def drop_host(self, key: int) -> None:
+        """Forget the history of a host, and what of it still waits."""
+        self._dropped.add(key)
+        await self.in_writer(lambda: self._store.drop_host(key))
 
     async def write(self, rows: list[StoredRow]) -> WriteReport:
         """Write rows in the writer's thread."""
@@ -205,7 +241,7 @@ class IngestService:
             self._marks[link] = max(self._marks.get(link, 0), seq)
         self._arrived.set()
 
-    async def _failed(self, error: CyberCorpError, marks: dict[AgentLink, int]) -> None:
+    def _failed(self, error: CyberCorpError, marks: dict[AgentLink, int]) -> None:
         for link in marks:
             link.refuse(
                 Refuse(seq=link.acked_seq, retry_after_s=RETRY_AFTER_S, code=error.error_code, detail=error.message)
@@ -213,11 +249,21 @@ class IngestService:
         if not self.failing:
             self.failing = error.message
             _LOG.error("%s", error)
-            try:
-                await self._events.note(EventKind.STORAGE_FAILED, str(error), severity=Severity.ERROR)
-            except StorageError:
-                _LOG.error("the event about it could not be stored either")
-        await asyncio.sleep(RETRY_AFTER_S / 2)
+            self._add_event(EventKind.STORAGE_FAILED, str(error), Severity.ERROR)
+
+    def _add_event(self, kind: EventKind, message: str, severity: Severity, host: LiveHost | None = None) -> None:
+        """An event of the server's own, stored with the next commit: also when nothing can be stored now."""
+        self._new_events.append(
+            NewEvent(
+                time_ms=self._clock.now_ms(),
+                kind=kind,
+                severity=severity,
+                message=message,
+                host_id=host.id if host else None,
+                host=host.name if host else None,
+            )
+        )
+        self._arrived.set()
 
 
 def check_table(table: ProcessTable) -> None:
@@ -236,14 +282,15 @@ def _decode(decoder: msgspec.msgpack.Decoder[DecodedT], record: Record) -> Decod
         ) from error
 
 
-def _new_event(host: LiveHost, event: AgentEvent, time_ms: int) -> NewEvent:
+def _new_event(host: LiveHost, event: AgentEvent, time_ms: int, now_ms: int) -> NewEvent:
     attributes = list(event.attributes.items())[:_MAX_EVENT_ATTRIBUTES]
+    possible = 0 <= time_ms <= now_ms + FUTURE_MS
     return NewEvent(
-        time_ms=time_ms,
+        time_ms=time_ms if possible else now_ms,
         kind=event.kind[:64],
         severity=event.severity,
         message=event.message[:_MAX_EVENT_TEXT],
         host_id=host.id,
         host=host.name,
-        attributes={key[:100]: value[:_MAX_EVENT_TEXT] for key, value in attributes},
+        attributes={key[:100]: value[:_MAX_ATTRIBUTE_TEXT] for key, value in attributes},
     )

@@ -28,6 +28,7 @@ from cybercorp.server.services.processes import ProcessService
 from cybercorp.server.services.windows import WindowService, check_window
 
 MAX_SUBSCRIPTIONS = 64
+EVENTS_A_MESSAGE = 20  # of the largest events that fit a viewer's limit of one MiB
 MIN_INTERVAL_MS, MAX_INTERVAL_MS = 100, 60_000
 
 
@@ -247,15 +248,20 @@ class LiveService:
         fresh = [event for event in events if event.id > one.last_event]
         if fresh:
             one.last_event = fresh[-1].id
-            for start in range(0, len(fresh), 100):
-                update = EventsUpdate(subscription=number, epoch=self._events.epoch, events=fresh[start : start + 100])
+            for start in range(0, len(fresh), EVENTS_A_MESSAGE):
+                part = fresh[start : start + EVENTS_A_MESSAGE]
+                update = EventsUpdate(subscription=number, epoch=self._events.epoch, events=part)
                 viewer.outbox.put_entry(viewer.codec.encode("events.appended", update))
 
     async def _follow(self, viewer: Viewer, one: Subscription) -> None:
         number = one.request.subscription
         one.held = []
         self._followers[viewer, number] = one
-        missed, after, resumed = await self._events.resume(one.request.after, one.request.epoch)
+        try:
+            missed, after, resumed = await self._events.resume(one.request.after, one.request.epoch)
+        except BaseException:
+            self.unsubscribe(viewer, number)
+            raise
         if viewer.subscriptions.get(number) is not one:
             return  # replaced or closed meanwhile
         self._confirm(viewer, one, after=after, resumed=resumed)

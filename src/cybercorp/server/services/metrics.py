@@ -58,11 +58,6 @@ class QueryRequest(msgspec.Struct, frozen=True, kw_only=True):
     points: int = DEFAULT_POINTS
 
 
-class _Plan(msgspec.Struct, frozen=True, kw_only=True):
-    selector: MetricSelector
-    hosts: list[LiveHost]
-
-
 class MetricService:
     """Reads the store in a few threads of its own, so that a large query delays nobody's live picture."""
 
@@ -162,9 +157,10 @@ class MetricService:
         end_ms = start_ms + points * step_ms
 
         def work() -> QueryAnswer:
+            self._check_size(selectors, hosts, points)
             series: list[SeriesPoints] = []
             for text, selector in zip(request.metrics, selectors, strict=True):
-                found = self._run(request, selector, hosts, start_ms, end_ms, step_ms, points)
+                found = self._run(request, selector, hosts, start_ms, end_ms, step_ms)
                 if not found and hosts:
                     self._explain_nothing(text, selector, hosts)
                 series.extend(found)
@@ -191,6 +187,16 @@ class MetricService:
             raise InvalidInputError(f"{request.points} points cannot be made.", hint=f"Ask for 1 to {MAX_POINTS}.")
         return _nice_step(request.end_ms - request.start_ms, request.points)
 
+    @staticmethod
+    def _check_size(selectors: Sequence[MetricSelector], hosts: Sequence[LiveHost], points: int) -> None:
+        matching = sum(1 for host in hosts for one in _series_of(host) for each in selectors if each.matches(one))
+        if matching * points > MAX_VALUES:
+            raise LimitExceededError(
+                f"The answer would hold {matching:,} series of {points:,} points; {MAX_VALUES:,} values are the most.",
+                hint="Choose fewer hosts or series, or a longer step.",
+                code="too_many_points",
+            )
+
     def _run(
         self,
         request: QueryRequest,
@@ -199,16 +205,8 @@ class MetricService:
         start_ms: int,
         end_ms: int,
         step_ms: int,
-        points: int,
     ) -> list[SeriesPoints]:
         names = {host.key: host for host in hosts}
-        matching = sum(1 for host in hosts for one in _series_of(host) if selector.matches(one))
-        if matching * points > MAX_VALUES:
-            raise LimitExceededError(
-                f"The answer would hold {matching:,} series of {points:,} points; {MAX_VALUES:,} values are the most.",
-                hint="Choose fewer hosts or series, or a longer step.",
-                code="too_many_points",
-            )
         selections = [Selection(host.key, selector) for host in hosts]
         chosen = request.aggregation
         if chosen is not None:

@@ -18,13 +18,13 @@ class Outbox:
     """One per connection. Used from one event loop only."""
 
     def __init__(self) -> None:
-        self._states: dict[Hashable, bytes | str] = {}
-        self._entries: deque[bytes | str] = deque()
+        self._states: dict[Hashable, bytes] = {}
+        self._entries: deque[bytes] = deque()
         self._entry_bytes = 0
         self._ready = asyncio.Event()
         self.overflowed = False
 
-    def put_state(self, key: Hashable, data: bytes | str) -> None:
+    def put_state(self, key: Hashable, data: bytes) -> None:
         """Send this, in place of what waits under `key`."""
         self._states[key] = data
         self._ready.set()
@@ -33,7 +33,7 @@ class Outbox:
         """What waits under `key` is not sent."""
         self._states.pop(key, None)
 
-    def put_entry(self, data: bytes | str) -> None:
+    def put_entry(self, data: bytes) -> None:
         """Send this after all earlier entries."""
         if len(self._entries) >= MAX_ENTRIES or self._entry_bytes + len(data) > MAX_ENTRY_BYTES:
             self.overflowed = True
@@ -42,7 +42,7 @@ class Outbox:
             self._entry_bytes += len(data)
         self._ready.set()
 
-    async def next(self) -> bytes | str:
+    async def next(self) -> bytes:
         """The next message; entries of the log go before states."""
         while not self._entries and not self._states:
             self._ready.clear()

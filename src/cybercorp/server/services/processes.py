@@ -105,6 +105,11 @@ class ProcessService:
         except TimeoutError:
             return None
         finally:
+            waiting = self._waiting.get(host.key, [])
+            if future in waiting:
+                waiting.remove(future)
+            if not waiting:
+                self._waiting.pop(host.key, None)
             self.unwatch(host)
 
     def _rest(self, host_key: int) -> None:

@@ -20,7 +20,16 @@ from cybercorp.server.problems import problem_of
 from cybercorp.server.services.agents import AgentLink
 from cybercorp.server.services.fleet import LiveHost
 from cybercorp.server.services.ingest import check_table
-from cybercorp.server.websocket.connection import Disconnected, Socket, admit, close, close_reason, send_all
+from cybercorp.server.websocket.connection import (
+    CLOSE_S,
+    Disconnected,
+    Socket,
+    admit,
+    close,
+    close_reason,
+    message_event,
+    send_all,
+)
 from cybercorp.server.websocket.connection import receive as receive_message
 from cybercorp.server.wiring import Services
 
@@ -55,7 +64,8 @@ async def agents_socket(socket: WebSocket[Any, Any, Any], services: NamedDepende
 
 async def _greet(socket: Socket, codec: Codec, services: Services, host: LiveHost) -> AgentLink:
     try:
-        data = await asyncio.wait_for(receive_message(socket), HELLO_S)
+        async with asyncio.timeout(HELLO_S):
+            data = await receive_message(socket)
     except TimeoutError:
         raise MalformedMessageError(f"No hello came within {HELLO_S:.0f} s.", hint="Update the agent.") from None
     hello = codec.decode(data, Direction.AGENT_TO_SERVER).payload
@@ -68,13 +78,15 @@ async def _greet(socket: Socket, codec: Codec, services: Services, host: LiveHos
     link = AgentLink(host, hello.stream, acked, codec, now=now)
     services.agents.connect(link, now=now)
     try:
+        if services.fleet.by_key(host.key) is not host:
+            raise UnauthenticatedError("The host of this token was removed.", hint="Join again.")
         await services.hosts.greet(host, hello)
         welcome = Welcome(
             host_id=host.id, name=host.name, acked_seq=acked, clock_ms=services.clock.now_ms(), version=VERSION
         )
         link.outbox.put_entry(codec.encode("agent.welcome", welcome))
         services.processes.greet(link)
-        await services.events.note(EventKind.HOST_CONNECTED, f"{host.name} connected.", host_id=host.id, host=host.name)
+        await services.events.note_host(EventKind.HOST_CONNECTED, host, f"{host.name} connected.")
     except BaseException:
         services.agents.disconnect(link)
         raise
@@ -84,7 +96,9 @@ async def _greet(socket: Socket, codec: Codec, services: Services, host: LiveHos
 async def _serve(socket: Socket, codec: Codec, services: Services, link: AgentLink) -> None:
     closing = asyncio.Event()
     link.on_close = closing.set
-    sender = asyncio.create_task(send_all(socket, link.outbox))
+    if link.close_code:  # while it was greeted
+        closing.set()
+    sender = asyncio.create_task(send_all(socket, link.outbox, codec))
     reader = asyncio.create_task(_read(socket, codec, services, link))
     waits = [asyncio.create_task(closing.wait()), asyncio.create_task(services.sockets.stopping.wait())]
     try:
@@ -105,7 +119,7 @@ async def _serve(socket: Socket, codec: Codec, services: Services, link: AgentLi
     elif link.close_code:
         await close(socket, link.close_code, link.close_reason)
     elif isinstance(error, TimeoutError):
-        await close(socket, 1001, "nothing was heard for 45 s")
+        await close(socket, 1001, "nothing was heard for too long")
     elif error is not None and not isinstance(error, Disconnected):
         _LOG.error("the connection of a host failed", exc_info=error)
         await close(socket, 1011, "internal")
@@ -113,15 +127,15 @@ async def _serve(socket: Socket, codec: Codec, services: Services, link: AgentLi
         await close(socket, 1013, "too slow: nothing was read for 10 s")
     if current:
         services.processes.forget(host.key)
-        await services.events.note(
-            EventKind.HOST_DISCONNECTED, f"{host.name} disconnected.", host_id=host.id, host=host.name
-        )
+        await services.events.note_host(EventKind.HOST_DISCONNECTED, host, f"{host.name} disconnected.")
 
 
 async def _read(socket: Socket, codec: Codec, services: Services, link: AgentLink) -> None:
     clock: Clock = services.clock
+    silent_s = max(SILENT_S, 0.003 * link.host.row.interval_ms)
     while True:
-        data = await asyncio.wait_for(receive_message(socket), SILENT_S)
+        async with asyncio.timeout(silent_s):
+            data = await receive_message(socket)
         link.heard_at = clock.monotonic()
         payload = codec.decode(data, Direction.AGENT_TO_SERVER).payload
         try:
@@ -144,8 +158,8 @@ async def _refuse(socket: Socket, codec: Codec, error: CyberCorpError) -> None:
     """Say what is wrong as a problem, then close."""
     data = codec.encode("problem", problem_of(error))
     try:
-        event: Any = {"type": "websocket.send", "bytes": data}
-        await asyncio.wait_for(socket.send(event), 1.0)
+        async with asyncio.timeout(CLOSE_S):
+            await socket.send(message_event(data, codec))
     except Exception:  # noqa: BLE001 - the other end may be gone already, in any of several ways
         return
     await close(socket, 1007 if isinstance(error, MalformedMessageError) else 1008, close_reason(error))
@@ -156,10 +170,5 @@ async def _note_refusal(services: Services, host: LiveHost, error: CyberCorpErro
     last = host.complained.get("refused")
     if last is None or now - last >= 60:
         host.complained["refused"] = now
-        await services.events.note(
-            EventKind.AGENT_REFUSED,
-            f"The agent of {host.name} was refused: {error.message}",
-            severity=Severity.WARNING,
-            host_id=host.id,
-            host=host.name,
-        )
+        text = f"The agent of {host.name} was refused: {error.message}"
+        await services.events.note_host(EventKind.AGENT_REFUSED, host, text, severity=Severity.WARNING)

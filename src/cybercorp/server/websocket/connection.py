@@ -19,6 +19,7 @@ from cybercorp.server.services.access import AccessService, Identity
 from cybercorp.server.services.outbox import Outbox
 
 SLOW_AFTER_S = 10.0
+CLOSE_S = 1.0
 SLOW_CONSUMER = 1013
 _FORMATS: dict[str, Format] = {SUBPROTOCOL_MSGPACK: "msgpack", SUBPROTOCOL_JSON: "json"}
 Socket = WebSocket[Any, Any, Any]
@@ -76,17 +77,24 @@ async def receive(socket: Socket) -> bytes | str:
 
 async def close(socket: Socket, code: int, reason: str) -> None:
     """Close, if it still can be closed."""
+    wait_s = SLOW_AFTER_S if code == SLOW_CONSUMER else CLOSE_S
     with contextlib.suppress(Exception):  # the other end may be gone already, in any of several ways
-        await asyncio.wait_for(socket.send({"type": "websocket.close", "code": code, "reason": reason[:120]}), 1.0)
+        async with asyncio.timeout(wait_s):
+            await socket.send({"type": "websocket.close", "code": code, "reason": reason[:120]})
 
 
-async def send_all(socket: Socket, outbox: Outbox) -> None:
+def message_event(data: bytes, codec: Codec) -> Any:
+    """The ASGI event that sends this: JSON as text, MessagePack as binary."""
+    if codec.format == "json":
+        return {"type": "websocket.send", "text": data.decode()}
+    return {"type": "websocket.send", "bytes": data}
+
+
+async def send_all(socket: Socket, outbox: Outbox, codec: Codec) -> None:
     """Send what the outbox holds, for ever. Raises TimeoutError for a consumer that takes nothing for 10 s."""
     while True:
         data = await outbox.next()
         if outbox.overflowed:
             raise TimeoutError
-        event: Any = {"type": "websocket.send", "bytes": data} if isinstance(data, bytes) else {}
-        if not event:
-            event = {"type": "websocket.send", "text": data}
-        await asyncio.wait_for(socket.send(event), SLOW_AFTER_S)
+        async with asyncio.timeout(SLOW_AFTER_S):
+            await socket.send(message_event(data, codec))

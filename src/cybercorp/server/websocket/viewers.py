@@ -39,7 +39,7 @@ async def viewers_socket(socket: WebSocket[Any, Any, Any], services: NamedDepend
     identity, codec = admitted
     viewer = Viewer(codec)
     services.live.join(viewer)
-    sender = asyncio.create_task(send_all(socket, viewer.outbox))
+    sender = asyncio.create_task(send_all(socket, viewer.outbox, codec))
     reader = asyncio.create_task(_read(socket, viewer, identity, services.live))
     try:
         code, reason = await _until_closed(socket, sender, reader, services.sockets)
