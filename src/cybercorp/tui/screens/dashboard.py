@@ -18,10 +18,9 @@ A screen derives from `DashboardScreen` and gives:
 from __future__ import annotations
 
 import datetime as dt
-import re
+from functools import cached_property
 from typing import ClassVar, Protocol, cast
 
-import msgspec
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -31,24 +30,20 @@ from cybercorp.client.inbox import Update
 from cybercorp.core.errors import CyberCorpError
 from cybercorp.protocol.events import EventKind
 from cybercorp.protocol.live import EventsUpdate, Subscribe
-from cybercorp.protocol.metrics import QueryAnswer
 from cybercorp.security.display import safe_text
 from cybercorp.tui.actions import Place
-from cybercorp.tui.clients import FleetClient
 from cybercorp.tui.screens.jump import JumpDialog
 from cybercorp.tui.session import Session
 from cybercorp.tui.state.connection import Mood, badge, mood_of
 from cybercorp.tui.state.lines import Line
-from cybercorp.tui.state.time_track import TimeTrack, query_step
+from cybercorp.tui.state.time_track import TimeTrack
+from cybercorp.tui.track_loader import TrackLoader
 from cybercorp.tui.widgets.action_bar import ActionBar
 from cybercorp.tui.widgets.header_bar import HeaderBar, HeaderText
 from cybercorp.tui.widgets.time_bar import TimeBar
 from cybercorp.tui.widgets.too_small import TooSmall
 
 LEAST_WIDTH, LEAST_HEIGHT = 80, 24
-_MARKS = 500
-_LEAST_PAUSE_MS = 5_000
-_SELECTOR_SIGNS = re.compile(r"[*?\[\]=!<>]")
 
 
 class Dashboard(Protocol):
@@ -81,9 +76,12 @@ class DashboardScreen(Screen[None]):
         self.shown_at_ms: int | None = None
         self.time_host: tuple[str, str] | None = None
         self._track = TimeTrack()
-        self._track_at = 0.0
         self._header = HeaderBar(self._say_header)
         self._footer = ActionBar(self.PLACE)
+
+    @cached_property
+    def _loader(self) -> TrackLoader:
+        return TrackLoader(self._track, self.session.clock)
 
     @property
     def session(self) -> Session:
@@ -138,10 +136,9 @@ class DashboardScreen(Screen[None]):
             self.instant_changed()
         else:
             self.renew()
-        if self.session.instant.is_live and self.session.connection.is_open:
-            pause_s = max(self.time_bar.columns.step_ms, self._track.step_ms, _LEAST_PAUSE_MS) / 1000
-            if self.session.clock.monotonic() - self._track_at >= pause_s:
-                self.load_track()
+        watching = self.session.instant.is_live and self.session.connection.is_open
+        if watching and self._loader.is_due(self.time_bar.columns):
+            self.load_track()
 
     # what a screen uses
 
@@ -265,37 +262,14 @@ class DashboardScreen(Screen[None]):
     async def load_track(self) -> None:
         """Bring the values and marks of the window that the time bar shows."""
         client = await self.session.ready()
-        self._track_at = self.session.clock.monotonic()
-        bar, track, host = self.time_bar, self._track, self.time_host
-        columns = bar.columns
-        step = query_step(columns, self.track_series())
-        since, until = track.missing(columns, step)
-        if since >= until:
-            return
+        self._loader.host = self.time_host
         try:
-            answer = await self.query_track(client, since, until, step)
-            page = await client.events.list(
-                since_ms=since, until_ms=until, host=host and host[0], limit=_MARKS, newest=True
-            )
+            changed = await self._loader.load(client, self.time_bar.columns, hosts=self.fleet_size())
         except CyberCorpError:
             return  # the bar keeps its last picture; what is wrong is said by the header
-        track.fill(answer, since, until)
-        track.add_events(page.events)
-        track.trim(columns)
-        bar.renew()
+        if changed:
+            self.time_bar.renew()
 
-    def track_series(self) -> int:
-        """How many hosts the time bar is the mean of."""
+    def fleet_size(self) -> int:
+        """About how many hosts the time bar is the mean of."""
         return 1
-
-    async def query_track(self, client: FleetClient, since_ms: int, until_ms: int, step_ms: int) -> QueryAnswer:
-        """The CPU of this screen's subject over a span of time."""
-        host = self.time_host
-        selector = "*" if host is None else _SELECTOR_SIGNS.sub("?", host[1])
-        answer = (
-            await client.metrics.query("cpu", hosts=selector, since=since_ms, until=until_ms, step=step_ms)
-        ).answer
-        if host is None:
-            return answer
-        # A selector may match other hosts whose names look alike.
-        return msgspec.structs.replace(answer, series=[one for one in answer.series if one.host_id == host[0]])

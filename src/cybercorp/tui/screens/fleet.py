@@ -115,7 +115,7 @@ class FleetScreen(DashboardScreen):
         gap = [Run("   ")] if line else []
         return [*server, *gap, *line] if line_width([*server, *gap, *line]) <= width else line
 
-    def track_series(self) -> int:
+    def fleet_size(self) -> int:
         return max(self._fleet_size, 1)
 
     def tick(self) -> None:

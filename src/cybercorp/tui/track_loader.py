@@ -1,0 +1,64 @@
+"""Brings the time bar's values and marks from the server: the whole window once, then only what is new."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from cybercorp.core.clock import Clock
+from cybercorp.protocol.metrics import QueryAnswer
+from cybercorp.tui.clients import FleetClient
+from cybercorp.tui.state.time_track import Columns, TimeTrack, query_step
+
+_MARKS = 500
+_LEAST_PAUSE_S = 5.0
+_SELECTOR_SIGNS = re.compile(r"[*?\[\]=!<>]")
+
+
+class TrackLoader:
+    """Fills one `TimeTrack`. `host` is the (id, name) whose CPU is wanted; None: the mean of the fleet."""
+
+    def __init__(self, track: TimeTrack, clock: Clock) -> None:
+        self.track = track
+        self.host: tuple[str, str] | None = None
+        self._clock = clock
+        self._loaded_at = 0.0
+
+    def is_due(self, columns: Columns) -> bool:
+        """Whether, live, there is something new to ask for."""
+        pause_s = max(columns.step_ms / 1000, self.track.step_ms / 1000, _LEAST_PAUSE_S)
+        return self._clock.monotonic() - self._loaded_at >= pause_s
+
+    async def load(self, client: FleetClient, columns: Columns, *, hosts: int) -> bool:
+        """Ask for what is missing in these columns; `hosts` is about how many the fleet has. False: nothing is.
+
+        Raises CyberCorpError.
+        """
+        self._loaded_at = self._clock.monotonic()
+        host = self.host
+        step_ms = query_step(columns, hosts if host is None else 1)
+        since_ms, until_ms = self.track.missing(columns, step_ms)
+        if since_ms >= until_ms:
+            return False
+        answer = await self._query(client, host, since_ms, until_ms, step_ms)
+        page = await client.events.list(
+            since_ms=since_ms, until_ms=until_ms, host=host and host[0], limit=_MARKS, newest=True
+        )
+        if host != self.host:
+            return False
+        self.track.fill(answer, since_ms, until_ms)
+        self.track.add_events(page.events)
+        self.track.trim(columns)
+        return True
+
+    async def _query(
+        self, client: FleetClient, host: tuple[str, str] | None, since_ms: int, until_ms: int, step_ms: int
+    ) -> QueryAnswer:
+        selector = "*" if host is None else _SELECTOR_SIGNS.sub("?", host[1])
+        result = await client.metrics.query("cpu", hosts=selector, since=since_ms, until=until_ms, step=step_ms)
+        if host is None:
+            return result.answer
+        # A selector may match other hosts whose names look alike.
+        kept = [one for one in result.answer.series if one.host_id == host[0]]
+        return msgspec.structs.replace(result.answer, series=kept)
