@@ -153,6 +153,8 @@ class FakeClient:
         self.reachable = True
         self.closed = False
         self.calls: list[tuple[str, object]] = []
+        self.gate = asyncio.Event()  # cleared: the store answers only when it is set
+        self.gate.set()
         self.connection = FakeConnection(self)
 
     url = "http://127.0.0.1:8765"
@@ -246,6 +248,7 @@ class FakeHosts:
         at_ms: int | None = None,
     ) -> HostsWindow:
         self._client.called("hosts.window", at_ms)
+        await self._client.gate.wait()
         request = Subscribe(
             subscription=0,
             topic=Topic.HOSTS,

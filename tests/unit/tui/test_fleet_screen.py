@@ -257,6 +257,22 @@ async def test_the_past_is_read_from_the_store() -> None:
         assert "● LIVE" in seat.lines()[0]
 
 
+async def test_another_instant_is_not_shown_by_the_old_picture() -> None:
+    """While a slow store is read, the rows that still stand there are drawn as old, and the line says so."""
+    async with dashboard() as seat:
+        seat.client.gate.clear()
+        await seat.press("left_square_bracket")
+        await seat.tick(1)
+        assert fleet(seat).table.stale
+        assert "reading…" in seat.text()
+        seat.client.past = {0: seat.client.rows[:3]}
+        seat.client.gate.set()
+        await seat.sees("3 hosts")
+        await seat.tick(0)
+        assert not fleet(seat).table.stale
+        assert "reading…" not in seat.text()
+
+
 async def test_a_past_without_hosts_says_so() -> None:
     """Before the first sample there is nothing, and the screen says how to go on."""
     async with dashboard() as seat:
@@ -267,10 +283,8 @@ async def test_a_past_without_hosts_says_so() -> None:
 
 async def test_a_past_that_cannot_be_read_says_why() -> None:
     """An error of the store is not an empty fleet."""
-    async with dashboard(0, settled=False) as seat:
-        await seat.sees("LIVE")
+    async with dashboard() as seat:
         seat.client.failure = UnreachableError("The server does not answer.", hint="Try later.")
-        fleet(seat).model.forget()
         await seat.press("left_square_bracket")
         await seat.sees("✖ The past could not be read")
 

@@ -31,6 +31,7 @@ from cybercorp.tui.widgets.placard import Placard
 
 _HOSTS = "hosts"
 _REST_S = 0.05  # a held step key asks for the instant where it rests
+_PATIENCE_S = 0.3  # after this the picture of another instant is drawn as the old one that it is
 _SETTLE_S = 0.15  # a held arrow key pins the host where it rests, a typed filter is sent when the typing rests
 
 
@@ -65,6 +66,7 @@ class FleetScreen(DashboardScreen):
         self._settling: Timer | None = None
         self._settled = False
         self._past_problem = ""
+        self._waiting_since: float | None = None  # another instant was chosen, and its picture is not here yet
         self._fleet_size = 1  # without a filter: the time bar shows the whole fleet
 
     def compose_body(self) -> ComposeResult:
@@ -82,6 +84,7 @@ class FleetScreen(DashboardScreen):
 
     def show_instant(self, at_ms: int | None) -> None:
         self._settled = True
+        self._waiting_since = self._waiting_since or self.session.clock.monotonic()
         self._past_problem = ""
         if at_ms is None:
             self.workers.cancel_group(self, "past")
@@ -94,6 +97,7 @@ class FleetScreen(DashboardScreen):
             connection.expects_updates = update.window.counts.online > 0
             self._heard_at = self.session.clock.monotonic()
             self.model.take(update.window)
+            self._waiting_since = None
             if not self.model.selector:
                 self._fleet_size = self.model.total
             self._show()
@@ -272,9 +276,12 @@ class FleetScreen(DashboardScreen):
             )
         except CyberCorpError as error:
             self._past_problem = str(error)
+            self._waiting_since = None
+            self.model.forget()  # the present's rows are no answer to a question about the past
         else:
             if self.session.instant.at_ms == at_ms:
                 self._past_problem = ""
+                self._waiting_since = None
                 self.model.take(window)
         self._show()
 
@@ -289,7 +296,9 @@ class FleetScreen(DashboardScreen):
             title, sentences, next_step = placard
             self._placard.say(title, *sentences, next_step=next_step)
         table = self.table
-        table.stale = not session.connection.is_open
+        waiting = self._waiting_since is not None and session.clock.monotonic() - self._waiting_since >= _PATIENCE_S
+        table.stale = waiting or not session.connection.is_open
+        self._line.waiting = waiting
         table.now_ms = self._now_ms()
         table.renew()
         self._line.renew()

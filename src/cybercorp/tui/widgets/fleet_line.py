@@ -19,6 +19,7 @@ class FleetLine(ActionLine):
         super().__init__(id=id)
         self._model = model
         self.typed = ""
+        self.waiting = False
 
     def describe(self, width: int) -> list[Hot]:
         model = self._model
@@ -29,6 +30,8 @@ class FleetLine(ActionLine):
                 left.append(Hot(Run(f"  {model.total:,} match", Tone.MUTED), "filter"))
         else:
             left.append(Hot(Run("none", Tone.MUTED), "filter"))
+        if self.waiting:
+            left.append(Hot(Run("  reading…", Tone.ACCENT)))
         if model.problem:
             left.append(Hot(Run(f"  ✖ {model.problem}", Tone.ERROR), "filter"))
         arrow = "▼" if model.descending else "▲"
