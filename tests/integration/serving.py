@@ -29,7 +29,7 @@ from cybercorp.protocol.problems import Problem
 from cybercorp.protocol.registry import Codec, Format, Message
 from cybercorp.protocol.servers import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 from cybercorp.server.settings import ServerSettings
-from cybercorp.server.wiring import Services
+from cybercorp.server.wiring import Services, make_services
 from cybercorp.store.records.database import Records as RecordTables
 from cybercorp.store.timeseries.engine import TimeSeries
 from tests.stack import is_ready, wait_until
@@ -127,10 +127,9 @@ class ServerThread:
 
     def _run(self) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            made = server_main.make_services
 
             def keep(settings: ServerSettings, clock: Clock, records: RecordTables, store: TimeSeries) -> Services:
-                self.services = made(settings, clock, records, store)
+                self.services = make_services(settings, clock, records, store)
                 return self.services
 
             patch.setattr(server_main, "make_services", keep)

@@ -128,7 +128,7 @@ def test_a_start_in_the_future(server: ServerThread) -> None:
 def test_the_step_that_would_do(server: ServerThread) -> None:
     """Too many points: the hint names a step, and with that step the query is answered."""
     end_ms = now_ms()
-    asked = {"metric": "cpu", "start_ms": end_ms - 10 * 86_400_000, "end_ms": end_ms, "step_ms": 10_000}
+    asked: dict[str, Any] = {"metric": "cpu", "start_ms": end_ms - 10 * 86_400_000, "end_ms": end_ms, "step_ms": 10_000}
     found = problem(server.http.get("/api/v1/metrics/query", params=asked))
     assert found.code == "too_many_points"
     assert "--step 2m" in found.hint
@@ -153,8 +153,12 @@ def test_values_that_are_no_numbers_are_null(server: ServerThread) -> None:
 def test_too_many_values(server: ServerThread) -> None:
     """The limit of two million values holds for the whole answer, not for each of its metrics."""
     wide = ["system.*", *(f"system.*{'*' * i}" for i in range(1, 20))]
-    asked = {"metric": wide, "start_ms": now_ms() - 86_400_000 * 100, "points": 11_000, "step_ms": 800_000}
-    asked |= {"metric": wide}
+    asked: dict[str, Any] = {
+        "metric": wide,
+        "start_ms": now_ms() - 86_400_000 * 100,
+        "points": 11_000,
+        "step_ms": 800_000,
+    }
     answer = server.http.get("/api/v1/metrics/query", params=asked)
     assert answer.status_code == 200
     values = sum(len(one["values"]) for one in answer.json()["series"])

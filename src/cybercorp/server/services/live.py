@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 from cybercorp.core.clock import Clock
@@ -9,7 +11,6 @@ from cybercorp.core.errors import InvalidInputError, LimitExceededError
 from cybercorp.protocol.agents import Record
 from cybercorp.protocol.events import Event
 from cybercorp.protocol.live import (
-    EventsUpdate,
     HostsUpdate,
     MetricsCatalogueUpdate,
     MetricsUpdate,
@@ -20,6 +21,7 @@ from cybercorp.protocol.live import (
 from cybercorp.protocol.processes import ProcessTable
 from cybercorp.protocol.registry import Codec
 from cybercorp.protocol.selectors import parse_host_selector
+from cybercorp.protocol.servers import MAX_MESSAGE_BYTES
 from cybercorp.server.services.events import EventService
 from cybercorp.server.services.fleet import LiveHost
 from cybercorp.server.services.hosts import HostService
@@ -28,7 +30,6 @@ from cybercorp.server.services.processes import ProcessService
 from cybercorp.server.services.windows import WindowService, check_window
 
 MAX_SUBSCRIPTIONS = 64
-EVENTS_A_MESSAGE = 20  # of the largest events that fit a viewer's limit of one MiB
 MIN_INTERVAL_MS, MAX_INTERVAL_MS = 100, 60_000
 
 
@@ -248,10 +249,9 @@ class LiveService:
         fresh = [event for event in events if event.id > one.last_event]
         if fresh:
             one.last_event = fresh[-1].id
-            for start in range(0, len(fresh), EVENTS_A_MESSAGE):
-                part = fresh[start : start + EVENTS_A_MESSAGE]
-                update = EventsUpdate(subscription=number, epoch=self._events.epoch, events=part)
-                viewer.outbox.put_entry(viewer.codec.encode("events.appended", update))
+            for part in _parts([viewer.codec.encode_payload(event) for event in fresh]):
+                payload = {"subscription": number, "epoch": self._events.epoch, "events": part}
+                viewer.outbox.put_entry(viewer.codec.encode("events.appended", payload))
 
     async def _follow(self, viewer: Viewer, one: Subscription) -> None:
         number = one.request.subscription
@@ -268,3 +268,18 @@ class LiveService:
         held, one.held, one.last_event = one.held, None, after
         self._send_events(viewer, number, one, missed)
         self._send_events(viewer, number, one, held)
+
+
+def _parts(events: list[msgspec.Raw]) -> Iterator[list[msgspec.Raw]]:
+    """The events in messages of a bounded size: hosts decide how large an event is."""
+    part: list[msgspec.Raw] = []
+    size = 0
+    for event in events:
+        length = memoryview(event).nbytes
+        if part and size + length > MAX_MESSAGE_BYTES // 2:
+            yield part
+            part, size = [], 0
+        part.append(event)
+        size += length
+    if part:
+        yield part
