@@ -198,7 +198,12 @@ def row_line(
 ) -> Line:
     """One host. `now_ms` is the present of what is shown: it makes the age of the last sign of life."""
     glyph, tone = _STATES[row.state]
-    line: Line = [Run("▌" if selected else " ", Tone.FOCUS), Run(" "), Run(glyph, tone), Run(" ")]
+    line: Line = [
+        Run("▌" if selected else " ", Tone.FOCUS),
+        Run(" "),
+        Run(glyph, Tone.MUTED if stale else tone),
+        Run(" "),
+    ]
     silent = row.state is HostState.OFFLINE or stale
     x = MARK
     for spec, at, width in columns.placed:

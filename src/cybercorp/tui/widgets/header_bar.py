@@ -55,6 +55,6 @@ class HeaderBar(ActionLine):
         right = [Hot(Run("  ")), *(Hot(run, action) for run in said.badge), *clock, *keys]
         room = width - line_width([part.run for part in right])
         said = self._say(max(room, 10))
-        middle = [Run(said.trouble, Tone.ERROR)] if said.trouble else said.about
+        middle = [Run(said.trouble, Tone.TEXT)] if said.trouble else said.about
         left = [Hot(Run(f" {said.name}", Tone.TITLE), "app.back"), Hot(Run("  ")), *plain(middle)]
         return [*fit_hot(left, max(room, 0), ascii=wants_ascii(self.app)), *right]
