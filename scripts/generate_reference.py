@@ -1,4 +1,5 @@
-"""Write docs/reference/: the command line from the Typer app, settings from their structs, metrics from the monitors.
+"""Write docs/reference/: the command line from the Typer app, settings from their structs, metrics from the
+monitors, messages from the registry.
 
 python scripts/generate_reference.py            write the pages
 python scripts/generate_reference.py --check    fail where a committed page is not what would be written
@@ -8,10 +9,11 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import sys
 import textwrap
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from typer.main import get_command
 from cybercorp.agent.settings import AgentSettings
 from cybercorp.cli.main import app
 from cybercorp.protocol.metrics import ALIASES, Aggregation
+from cybercorp.protocol.registry import MESSAGES
+from cybercorp.protocol.servers import MAX_MESSAGE_BYTES, PROTOCOL_VERSION
 from cybercorp.server.settings import ServerSettings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,6 +39,7 @@ def pages() -> dict[Path, str]:
         FOLDER / "cli.md": command_line(),
         FOLDER / "settings.md": settings(),
         FOLDER / "metrics.md": metrics(),
+        FOLDER / "protocol.md": protocol(),
     }
 
 
@@ -100,6 +105,53 @@ def metrics() -> str:
         _table(("metric", "unit", "kind", "fixed attributes", "monitor"), list(_recorded())),
     ]
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
+
+
+def protocol() -> str:
+    """Every message of the registry, and the fields of its payload."""
+    parts = [
+        "# Protocol",
+        GENERATED,
+        f"WebSockets at `/api/v1/agents/connect` and `/api/v1/live`, version {PROTOCOL_VERSION}. The envelope is "
+        "`{v, id, kind, payload}`: MessagePack with the subprotocol `cybercorp.v1.msgpack`, JSON with "
+        "`cybercorp.v1.json`. The token goes in the `Authorization` header, never in the address. Messages have at "
+        f"most {MAX_MESSAGE_BYTES // 1024} KiB. Errors are `problem` messages (RFC 9457 fields), then a close code: 1007 "
+        "malformed, 1008 refused, 1009 too large, 1012 restart, 1013 too slow.",
+        _table(
+            ("kind", "direction", "permission", "payload"),
+            [
+                (
+                    f"`{one.kind}`",
+                    one.direction,
+                    f"`{one.permission}`",
+                    f"[{one.payload.__name__}](#{one.payload.__name__.lower()})",
+                )
+                for one in MESSAGES.values()
+            ],
+        ),
+    ]
+    for kind in _structs([one.payload for one in MESSAGES.values()]):
+        rows = [
+            (f"`{field.encode_name}`", _type_name(field.type), _default(field) if field.required else "optional")
+            for field in msgspec.structs.fields(kind)
+        ]
+        parts += [f"## {kind.__name__}", inspect.getdoc(kind) or "", _table(("field", "type", ""), rows)]
+    return "\n\n".join(part.rstrip() for part in parts if part) + "\n"
+
+
+def _structs(kinds: Iterable[Any]) -> list[type[msgspec.Struct]]:
+    """These structs and all that their fields hold, each once, in the order they are met."""
+    found: dict[type[msgspec.Struct], None] = {}
+    pending = list(kinds)
+    while pending:
+        kind = pending.pop(0)
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            if kind not in found:
+                found[kind] = None
+                pending += [field.type for field in msgspec.structs.fields(kind)]
+        else:
+            pending += typing.get_args(kind)
+    return list(found)
 
 
 def _command(path: str, command: Any, context: Any, *, level: int) -> Iterator[str]:
@@ -171,7 +223,8 @@ def _attribute_docstrings(kind: type) -> dict[str, str]:
 
 def _type_name(hint: Any) -> str:
     text = hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint)
-    return f"`{text.replace('typing.', '').replace('pathlib.', '').replace(' | None', '')}`".replace("|", "or")
+    plain = re.sub(r"\b(?:typing|pathlib|cybercorp\.[a-z_.]+)\.", "", text).replace(" | None", "")
+    return f"`{plain}`".replace("|", "or")
 
 
 def _default(field: Any) -> str:

@@ -22,23 +22,31 @@ PSEUDO_FILESYSTEMS = (
 
 
 class MonitorSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Settings of the monitors.
-
-    `intervals_s` gives seconds by monitor name; a monitor that is not named is read at every call, but for those of
-    `DEFAULT_INTERVALS_S`. Between two readings the last value is repeated. `disabled` names monitors that do not run.
-    The `skip_…` lists are globs (`loop*`), `skip_filesystem_types` exact types (an overlay is kept where it is `/`). A
-    monitor reports at most `max_devices` devices. A mount that has not answered for `hung_after_s` has no values until
-    it does.
-    """
+    """Settings of the monitors. Between two readings of a slow one its last value is repeated."""
 
     intervals_s: dict[str, float] = {}
+    """Seconds between two readings, by monitor. Default: every sample; connections, filesystems, gpu 5; sensors 10."""
+
     disabled: tuple[str, ...] = ()
+    """Monitors that do not run."""
+
     skip_disks: tuple[str, ...] = ("loop*", "ram*", "zram*", "fd[0-9]*", "sr[0-9]*", "nbd*")
+    """Globs of block devices that are left out."""
+
     skip_interfaces: tuple[str, ...] = ()
+    """Globs of network interfaces that are left out."""
+
     skip_mountpoints: tuple[str, ...] = ("/proc/*", "/sys/*")
+    """Globs of mount points that are left out."""
+
     skip_filesystem_types: tuple[str, ...] = PSEUDO_FILESYSTEMS
+    """Types of filesystems that are left out; an overlay is kept where it is `/`."""
+
     max_devices: int = 128
+    """The most devices that one monitor reports."""
+
     hung_after_s: float = 30.0
+    """A network mount that has not answered for so long has no values until it does."""
 
     def interval_s(self, monitor: str) -> float:
         """Seconds between two readings of `monitor`; 0 is every call."""
