@@ -32,6 +32,7 @@ from cybercorp.store.timeseries.settings import TimeSeriesSettings
 RECORDS_FILE = "records.db"
 SAMPLES_FILE = "samples.db"
 _STOP_S = 5
+_UNTAKEN_MS = 30_000
 _LOG = logging.getLogger("cybercorp.server")
 
 
@@ -64,17 +65,20 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         if sys.platform != "win32":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # whoever takes no bytes for that long is cut by the kernel
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNTAKEN_MS)
         listener.bind((host.strip("[]"), port))
         listener.listen(2048)
-    except OSError as error:
+    except (OSError, UnicodeError, TypeError) as error:  # TypeError: a name that IDNA cannot encode
         listener.close()
-        if error.errno == errno.EADDRINUSE:
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             raise PortInUseError(
                 f"Port {port} on {host} is in use by another program.",
                 hint="Choose another one with --port (0: any free one).",
             ) from error
         raise InvalidInputError(
-            f"The server cannot listen on {host}:{port}: {error.strerror or error}.", hint="Check --host and --port."
+            f"The server cannot listen on {host[:100]}:{port}: {getattr(error, 'strerror', None) or error}.",
+            hint="Check --host and --port.",
         ) from error
     listener.set_inheritable(True)
     return listener
