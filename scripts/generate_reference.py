@@ -115,7 +115,7 @@ def protocol() -> str:
         f"WebSockets at `/api/v1/agents/connect` and `/api/v1/live`, version {PROTOCOL_VERSION}. The envelope is "
         "`{v, id, kind, payload}`: MessagePack with the subprotocol `cybercorp.v1.msgpack`, JSON with "
         "`cybercorp.v1.json`. The token goes in the `Authorization` header, never in the address. Messages have at "
-        f"most {MAX_MESSAGE_BYTES // 1024} KiB. Errors are `problem` messages (RFC 9457 fields), then a close code: 1007 "
+        f"most {MAX_MESSAGE_BYTES // 1024} KiB. Errors are `problem` messages (RFC 9457), then a close code: 1007 "
         "malformed, 1008 refused, 1009 too large, 1012 restart, 1013 too slow.",
         _table(
             ("kind", "direction", "permission", "payload"),
