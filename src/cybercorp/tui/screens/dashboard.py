@@ -146,9 +146,10 @@ class DashboardScreen(Screen[None]):
         """Open, replace or (None) end the subscription of this name; its number. It is open while in front."""
         return await self.session.follow(self, name, request)
 
-    @property
+    @cached_property
     def time_bar(self) -> TimeBar:
-        return self.query_one(TimeBar)
+        """The time bar, also before it is mounted and after it is gone."""
+        return TimeBar(self.session.instant, self._track)
 
     def renew(self) -> None:
         """Draw header and time bar where they differ."""
@@ -177,13 +178,14 @@ class DashboardScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         yield self._header
         yield from self.compose_body()
-        yield TimeBar(self.session.instant, self._track)
+        yield self.time_bar
         yield self._footer
         yield TooSmall(LEAST_WIDTH, LEAST_HEIGHT)
 
     def on_resize(self, event: events.Resize) -> None:
         small = event.size.width < LEAST_WIDTH or event.size.height < LEAST_HEIGHT
         self.set_class(small, "-too-small")
+        self.call_after_refresh(self.load_track)  # another width has other columns
 
     async def on_screen_resume(self) -> None:
         await self.session.bring_forward(self)
@@ -262,6 +264,8 @@ class DashboardScreen(Screen[None]):
     async def load_track(self) -> None:
         """Bring the values and marks of the window that the time bar shows."""
         client = await self.session.ready()
+        if not self.time_bar.size.width:
+            return  # not laid out yet, or hidden: the resume or the resize asks again
         self._loader.host = self.time_host
         try:
             changed = await self._loader.load(client, self.time_bar.columns, hosts=self.fleet_size())
