@@ -18,7 +18,7 @@ from cybercorp.protocol.servers import MAX_MESSAGE_BYTES
 from cybercorp.server.api.agents import AgentController
 from cybercorp.server.api.documents import DocumentController
 from cybercorp.server.api.events import EventController
-from cybercorp.server.api.guards import require_permission
+from cybercorp.server.api.guards import check_permissions, require_permission
 from cybercorp.server.api.hosts import HostController
 from cybercorp.server.api.metrics import MetricController
 from cybercorp.server.api.negotiation import NegotiatedResponse
@@ -89,6 +89,7 @@ def make_app(services: Services) -> Gate:
         state=None,
     )
     app.state.services = services
+    check_permissions(app)
     return Gate(app, services.settings.host_names())
 
 

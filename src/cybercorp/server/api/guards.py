@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from litestar import Litestar
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
@@ -14,6 +15,18 @@ from cybercorp.server.wiring import Services
 
 ANONYMOUS = "anonymous"
 Connection = ASGIConnection[Any, Any, Any, Any]
+
+
+def check_permissions(app: Litestar) -> None:
+    """Raises InternalError where a route or a socket declares no permission: the server does not start with it."""
+    for route in app.routes:
+        handlers = getattr(route, "route_handlers", None) or [getattr(route, "route_handler", None)]
+        for handler in handlers:
+            if getattr(handler, "http_methods", None) == {"OPTIONS"}:
+                continue  # made by the framework: tells the methods of a route, nothing else
+            wanted = handler.opt.get("permission") if handler is not None else None
+            if wanted != ANONYMOUS and not isinstance(wanted, Permission):
+                raise InternalError(f"The route {route.path} declares no permission.", hint="This is a bug of ours.")
 
 
 async def require_permission(connection: Connection, handler: BaseRouteHandler) -> None:
