@@ -67,7 +67,8 @@ class AccessService:
         if hashed == self._owner_hash:
             return Identity(kind=TokenKind.OWNER)
         row = await self._tokens.find(hashed)
-        if row is None or row.kind != kind or (row.expires_at_ms or self._clock.now_ms() + 1) <= self._clock.now_ms():
+        expired = row is not None and row.expires_at_ms is not None and row.expires_at_ms <= self._clock.now_ms()
+        if row is None or row.kind != kind or expired:
             raise unauthenticated("This token is unknown here, or was withdrawn.")
         return Identity(kind=kind, host_id=row.host_id)
 

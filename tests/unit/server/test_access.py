@@ -1,0 +1,100 @@
+"""Who asks, and what may they."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from cybercorp.core.clock import ManualClock
+from cybercorp.core.errors import ForbiddenError, UnauthenticatedError
+from cybercorp.protocol.registry import Permission
+from cybercorp.security.tokens import TokenKind, new_token, token_hash
+from cybercorp.server.services.access import PERMISSIONS, AccessService
+from cybercorp.store.records.database import Records
+
+
+class RacingClock(ManualClock):
+    """A clock by which time passes whenever somebody looks: a machine so busy that every line takes a second."""
+
+    def now_ms(self) -> int:
+        self.advance(1)
+        return super().now_ms()
+
+
+@pytest.fixture
+async def records(tmp_path: Path) -> AsyncIterator[Records]:
+    """Empty record tables."""
+    made = await Records.open(tmp_path / "records.db")
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def access(records: Records) -> AccessService:
+    return AccessService(records.tokens, RacingClock())
+
+
+async def keep(records: Records, kind: TokenKind, expires_at_ms: int | None = None) -> str:
+    token = new_token(kind)
+    await records.tokens.create(kind, token_hash(token), 0, host_id="host_1", expires_at_ms=expires_at_ms)
+    return token
+
+
+async def test_a_token_without_an_end_is_always_good(records: Records, access: AccessService) -> None:
+    """However long the machine takes between two looks at the clock."""
+    token = await keep(records, TokenKind.AGENT)
+    for _ in range(20):
+        assert (await access.identify(token)).host_id == "host_1"
+
+
+async def test_a_token_ends(records: Records, access: AccessService) -> None:
+    """At its time it is worth nothing, before it is good."""
+    now_ms = ManualClock().now_ms()
+    assert await access.identify(await keep(records, TokenKind.AGENT, now_ms + 3_600_000))
+    with pytest.raises(UnauthenticatedError):
+        await access.identify(await keep(records, TokenKind.AGENT, now_ms))
+
+
+@pytest.mark.parametrize("token", [None, "", "x", "cco_x_00000000", "é", "cco_" + "a" * 10_000])
+async def test_what_is_no_token(access: AccessService, token: str | None) -> None:
+    """Nothing, nonsense, a wrong checksum and a megabyte are all refused before the database is asked."""
+    with pytest.raises(UnauthenticatedError) as refused:
+        await access.identify(token)
+    assert refused.value.hint
+
+
+async def test_a_hash_of_another_kind(records: Records, access: AccessService) -> None:
+    """A token's text says its kind; a row of another kind does not lend it its rights."""
+    token = new_token(TokenKind.AGENT)
+    await records.tokens.create(TokenKind.OWNER, token_hash(token), 0)
+    with pytest.raises(UnauthenticatedError):
+        await access.identify(token)
+
+
+async def test_the_owner_of_an_earlier_run(records: Records, access: AccessService) -> None:
+    """Is kept if it is good; a new one ends all earlier ones."""
+    first = await access.make_owner_token()
+    later = AccessService(records.tokens, ManualClock())
+    assert await later.keep_owner_token(first)
+    assert (await later.identify(first)).kind is TokenKind.OWNER
+    second = await later.make_owner_token()
+    for wrong in (first, new_token(TokenKind.OWNER), await keep(records, TokenKind.AGENT)):
+        assert not await later.keep_owner_token(wrong)
+    with pytest.raises(UnauthenticatedError):
+        await later.identify(first)
+    assert (await later.identify(second)).kind is TokenKind.OWNER
+
+
+async def test_permissions(records: Records, access: AccessService) -> None:
+    """An agent may connect and nothing else; the owner everything but that; an enrolment nothing."""
+    assert set(PERMISSIONS) == set(TokenKind)
+    agent = await access.identify(await keep(records, TokenKind.AGENT))
+    agent.require(Permission.AGENT_CONNECT)
+    with pytest.raises(ForbiddenError, match="hosts:view"):
+        agent.require(Permission.HOSTS_VIEW)
+    owner = await access.identify(await access.make_owner_token())
+    owner.require(Permission.HOSTS_EDIT)
+    with pytest.raises(ForbiddenError):
+        owner.require(Permission.AGENT_CONNECT)
+    with pytest.raises(UnauthenticatedError):
+        await access.identify(await keep(records, TokenKind.ENROLMENT))
