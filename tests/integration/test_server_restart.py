@@ -87,11 +87,12 @@ def test_a_credential_that_cannot_be_trusted_is_replaced(tmp_path: Path, what: s
 
 
 def test_two_servers_on_one_folder(tmp_path: Path) -> None:
-    """The second one is told that another server has this data; the first goes on."""
+    """The second one is told where the server that has this data answers; the first goes on."""
     with ServerThread(tmp_path) as server:
         with pytest.raises(ConflictError) as refused, ServerThread(tmp_path):
             pass
         assert refused.value.error_code == "storage_in_use"
+        assert server.url in refused.value.message
         assert refused.value.hint
         assert server.get("/api/v1/hosts") == []
 

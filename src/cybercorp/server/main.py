@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import gc
 import logging
@@ -15,7 +16,7 @@ from pathlib import Path
 import uvicorn
 
 from cybercorp.core.clock import Clock, SystemClock
-from cybercorp.core.errors import CyberCorpError, InternalError, InvalidInputError, PortInUseError
+from cybercorp.core.errors import ConflictError, CyberCorpError, InternalError, InvalidInputError, PortInUseError
 from cybercorp.core.paths import ensure_private_dir
 from cybercorp.core.version import VERSION
 from cybercorp.protocol.events import EventKind
@@ -23,7 +24,9 @@ from cybercorp.protocol.servers import MAX_MESSAGE_BYTES
 from cybercorp.security.credentials import OWNER_FILE, Credential, read_credential, write_credential
 from cybercorp.server.app import make_app
 from cybercorp.server.jobs.restoring import restore_fleet
+from cybercorp.server.log import write_lines
 from cybercorp.server.settings import ServerSettings
+from cybercorp.server.websocket.transport import LingeringProtocol
 from cybercorp.server.wiring import Services, make_services
 from cybercorp.store.records.database import Records
 from cybercorp.store.timeseries.engine import TimeSeries
@@ -33,6 +36,7 @@ RECORDS_FILE = "records.db"
 SAMPLES_FILE = "samples.db"
 _STOP_S = 5
 _UNTAKEN_MS = 30_000
+_UNSENT_BYTES = 128 * 1024
 _LOG = logging.getLogger("cybercorp.server")
 
 
@@ -43,9 +47,7 @@ def run_server(settings: ServerSettings) -> None:
     StorageErrors of files that cannot be used.
     """
     settings.check()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    for talkative in ("alembic", "uvicorn"):
-        logging.getLogger(talkative).setLevel(logging.WARNING)
+    write_lines(sys.stderr)
     listener = listen(settings.host, settings.port)
     try:
         if sys.platform == "win32":
@@ -67,6 +69,8 @@ def listen(host: str, port: int) -> socket.socket:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # whoever takes no bytes for that long is cut by the kernel
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNTAKEN_MS)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # else the kernel keeps 4 MB of old states for a viewer that is slow
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
         listener.bind((host.strip("[]"), port))
         listener.listen(2048)
     except (OSError, UnicodeError, TypeError) as error:  # TypeError: a name that IDNA cannot encode
@@ -89,7 +93,7 @@ async def serve(
 ) -> None:
     """Open, serve on `listener`, close. `stop` ends it from within, as a signal does from outside."""
     folder = ensure_private_dir(settings.data_path())
-    records = await Records.open(folder / RECORDS_FILE)
+    records = await _open_records(folder)
     try:
         limits = TimeSeriesSettings(
             retention_ms=settings.retention_ms,
@@ -103,6 +107,22 @@ async def serve(
             await asyncio.to_thread(store.close)
     finally:
         await records.close()
+
+
+async def _open_records(folder: Path) -> Records:
+    try:
+        return await Records.open(folder / RECORDS_FILE)
+    except ConflictError as error:
+        owner = None
+        with contextlib.suppress(CyberCorpError):  # readable by others, or damaged
+            owner = read_credential(folder / OWNER_FILE)
+        if error.error_code != "storage_in_use" or owner is None:
+            raise
+        raise ConflictError(
+            f"A CyberCorp server is running on {folder} already, at {owner.url}.",
+            hint=error.hint,
+            code="storage_in_use",
+        ) from error
 
 
 async def _serve(
@@ -154,7 +174,7 @@ def _config(services: Services) -> uvicorn.Config:
         make_app(services),
         loop="none",
         http="auto",
-        ws="websockets-sansio",
+        ws=LingeringProtocol,
         ws_max_size=MAX_MESSAGE_BYTES,
         ws_per_message_deflate=False,
         ws_ping_interval=20.0,

@@ -1,0 +1,44 @@
+"""uvicorn's WebSocket transport with an end: a peer that reads nothing cannot hold a closed connection open.
+
+`transport.close` waits until everything that was written is read. A viewer that is suspended, or hostile, never reads
+it: without a limit its socket stays for as long as it likes, and holds up the stop of the server.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+LINGER_S = 10.0
+STOP_LINGER_S = 1.0
+_RESET = struct.pack("ii", 1, 0)  # on, zero seconds
+
+
+class LingeringProtocol(WebSocketsSansIOProtocol):
+    """What was written before the end has `LINGER_S` to be read, `STOP_LINGER_S` when the server stops."""
+
+    async def run_asgi(self) -> None:
+        """Serve the connection; afterwards nobody writes to it any more."""
+        try:
+            await super().run_asgi()
+        finally:
+            self._cut_later(LINGER_S)
+
+    def shutdown(self) -> None:
+        """The server stops."""
+        super().shutdown()
+        self._cut_later(STOP_LINGER_S)
+
+    def _cut_later(self, delay_s: float) -> None:
+        if self.transport.get_write_buffer_size():
+            self.loop.call_later(delay_s, self._cut)
+
+    def _cut(self) -> None:
+        if self.disconnected:
+            return
+        connection = self.transport.get_extra_info("socket")
+        if connection is not None:  # by a reset the kernel forgets what it still holds for the peer (socket(7))
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
