@@ -36,6 +36,11 @@ RECORDS_FILE = "records.db"
 SAMPLES_FILE = "samples.db"
 _STOP_S = 5
 _UNTAKEN_MS = 30_000
+_COLLECT = (
+    10_000,
+    20,
+    20,
+)  # rows come and go by reference counts: looking for cycles as often as usual holds up the loop
 _UNSENT_BYTES = 128 * 1024
 _LOG = logging.getLogger("cybercorp.server")
 
@@ -147,6 +152,7 @@ async def _serve(
                 loop.add_signal_handler(number, stop.set)
         gc.collect()
         gc.freeze()  # what start-up made stays: the collector need not walk it again
+        gc.set_threshold(*_COLLECT)
     serving = asyncio.create_task(server._serve([listener]))
     stopping = asyncio.create_task(stop.wait())
     try:

@@ -24,6 +24,15 @@ STALE_AFTER_MS = 5_000
 OFFLINE_AFTER_MS = 60_000
 
 
+def busiest(table: ProcessTable | None) -> tuple[str | None, float | None]:
+    """The name and share of a core of the process with most CPU; unknown without a table."""
+    if table is None or not table.pid:
+        return None, None
+    shares = [share or 0.0 for share in table.cpu]
+    best = shares.index(max(shares))
+    return table.name[best][:64], table.cpu[best]
+
+
 class LiveHost:
     """One host in memory: its row in the records, its newest samples, its recent CPU, its newest process table."""
 
@@ -38,6 +47,7 @@ class LiveHost:
         self.body = b""
         self.table: ProcessTable | None = None
         self.table_at_ms = 0
+        self._top: tuple[str | None, float | None] = (None, None)
         self.rows = 0
         self.complained: dict[str, float] = {}
         self._before: tuple[int, bytes] | None = None
@@ -78,7 +88,7 @@ class LiveHost:
     def take_table(self, table: ProcessTable, now_ms: int) -> None:
         """A process table: the newest is kept for the top process and for who asks next."""
         if self.table is None or table.timestamp_ms >= self.table.timestamp_ms:
-            self.table, self.table_at_ms = table, now_ms
+            self.table, self.table_at_ms, self._top = table, now_ms, busiest(table)
 
     def _remember_cpu(self, step: int, cpu: float | None) -> None:
         gap = min(max(step - self._history_step, 1), HISTORY_STEPS)
@@ -121,15 +131,15 @@ class LiveHost:
             self._values = self.slots.values(self.body, before, (self.timestamp_ms - before_ms) / 1000)
         return self._values
 
-    def version(self, now_ms: int) -> tuple[int, ...]:
+    def version(self, now_ms: int) -> tuple[object, ...]:
         """Changes whenever the summary does."""
-        return (self.rows, list(HostState).index(self.state(now_ms)), self.table_at_ms, now_ms // HISTORY_STEP_MS)
+        return (self.rows, self.state(now_ms), self.table_at_ms, now_ms // HISTORY_STEP_MS)
 
     def summary(self, now_ms: int) -> HostSummary:
         """The row of the fleet view. What an offline host said last is no longer true of it: unknown."""
         state = self.state(now_ms)
         values = self.values() if state is not HostState.OFFLINE else SummaryValues()
-        name, cpu = self._top(state)
+        name, cpu = self._top
         return HostSummary(
             id=self.id,
             name=self.name,
@@ -143,16 +153,9 @@ class LiveHost:
             network_transmit=values.network_transmit,
             load=values.load,
             top_process=name,
-            top_process_cpu=cpu,
+            top_process_cpu=cpu if state is not HostState.OFFLINE else None,
             cpu_history=self.history(now_ms),
         )
-
-    def _top(self, state: HostState) -> tuple[str | None, float | None]:
-        table = self.table
-        if table is None or not table.pid:
-            return None, None
-        best = max(range(len(table.pid)), key=lambda i: table.cpu[i] or 0.0)
-        return table.name[best][:64], table.cpu[best] if state is not HostState.OFFLINE else None
 
     def host(self, now_ms: int) -> Host:
         """Everything that is known of the host now."""

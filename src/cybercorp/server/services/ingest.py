@@ -35,6 +35,7 @@ from cybercorp.store.timeseries.rows import StoredRow, WriteReport
 MAX_RECORDS = 4_096
 MAX_PENDING_BYTES = 64 * 1024 * 1024
 MAX_CATALOGUES = 64
+MAX_SHARED_CATALOGUES = 256
 RETRY_AFTER_S = 2.0
 FUTURE_MS = 86_400_000
 _MAX_EVENT_TEXT = 2_000
@@ -62,6 +63,7 @@ class IngestService:
         self._pending_bytes = 0
         self._marks: dict[AgentLink, int] = {}
         self._taken: dict[tuple[int, str], int] = {}
+        self._catalogues: dict[str, Catalogue] = {}  # many hosts of one kind say the same: it is held once
         self._dropped: set[int] = set()
         self._committing = asyncio.Lock()
         self._arrived = asyncio.Event()
@@ -74,11 +76,12 @@ class IngestService:
 
         The store hears of it with the first row that uses it.
         """
-        if len(link.catalogues) >= MAX_CATALOGUES and announced.id not in link.catalogues:
-            link.catalogues.pop(next(iter(link.catalogues)))
-        catalogue = Catalogue(id=announced.id, series=announced.series)
-        check_catalogue(catalogue)
-        link.catalogues[catalogue.id] = catalogue
+        catalogue = self._catalogues.get(announced.id)
+        if catalogue is None or catalogue.series != announced.series:
+            catalogue = Catalogue(id=announced.id, series=announced.series)
+            check_catalogue(catalogue)
+            _keep_newest(self._catalogues, catalogue, MAX_SHARED_CATALOGUES)
+        _keep_newest(link.catalogues, catalogue, MAX_CATALOGUES)
 
     def take(self, link: AgentLink, records: list[Record]) -> None:
         """Records in the order they were sent. Raises MalformedMessageError and `unknown_catalogue`.
@@ -264,6 +267,12 @@ class IngestService:
             )
         )
         self._arrived.set()
+
+
+def _keep_newest(known: dict[str, Catalogue], catalogue: Catalogue, most: int) -> None:
+    if len(known) >= most and catalogue.id not in known:
+        known.pop(next(iter(known)))
+    known[catalogue.id] = catalogue
 
 
 def check_table(table: ProcessTable) -> None:

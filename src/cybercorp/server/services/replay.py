@@ -8,7 +8,7 @@ import msgspec
 
 from cybercorp.protocol.hosts import HostSort, HostState, HostSummary, HostsWindow
 from cybercorp.protocol.metrics import Aggregation, parse_metric_selector
-from cybercorp.server.services.fleet import HISTORY_STEP_MS, HISTORY_STEPS, UNKNOWN_STEP, Fleet, LiveHost
+from cybercorp.server.services.fleet import HISTORY_STEP_MS, HISTORY_STEPS, UNKNOWN_STEP, Fleet, LiveHost, busiest
 from cybercorp.server.services.metrics import MetricService
 from cybercorp.server.services.summaries import SummarySlots, SummaryValues
 from cybercorp.server.services.windows import Snapshot, check_window
@@ -105,9 +105,5 @@ class ReplayService:
         }
 
     def _detailed(self, host: LiveHost, row: HostSummary, history: bytes, at_ms: int) -> HostSummary:
-        table = self._store.processes_at(host.key, at_ms, KNOWN_WITHIN_MS)
-        name, cpu = None, None
-        if table is not None and table.pid:
-            best = max(range(len(table.pid)), key=lambda i: table.cpu[i] or 0.0)
-            name, cpu = table.name[best][:64], table.cpu[best]
+        name, cpu = busiest(self._store.processes_at(host.key, at_ms, KNOWN_WITHIN_MS))
         return msgspec.structs.replace(row, cpu_history=history, top_process=name, top_process_cpu=cpu)

@@ -68,7 +68,7 @@ class WindowService:
         self._clock = clock
         self._snapshot: Snapshot | None = None
         self._made_at = 0.0
-        self._summaries: dict[int, tuple[tuple[int, ...], HostSummary]] = {}
+        self._summaries: dict[int, tuple[tuple[object, ...], HostSummary]] = {}
 
     def now(self) -> Snapshot:
         """The fleet as it is, at most 0.4 s old."""

@@ -34,6 +34,7 @@ from cybercorp.server.websocket.connection import receive as receive_message
 from cybercorp.server.wiring import Services
 
 HELLO_S = 10.0
+SILENCE_CHECK_S = 5.0
 SILENT_S = 45.0
 MAX_STREAM = 64
 UNKNOWN_CATALOGUE = "unknown_catalogue"
@@ -131,12 +132,23 @@ async def _serve(socket: Socket, codec: Codec, services: Services, link: AgentLi
 
 
 async def _read(socket: Socket, codec: Codec, services: Services, link: AgentLink) -> None:
-    clock: Clock = services.clock
     silent_s = max(SILENT_S, 0.003 * link.host.row.interval_ms)
+    async with asyncio.timeout(silent_s + SILENCE_CHECK_S) as silence:
+        await _read_messages(socket, codec, services, link, silence, silent_s)
+
+
+async def _read_messages(
+    socket: Socket, codec: Codec, services: Services, link: AgentLink, silence: asyncio.Timeout, silent_s: float
+) -> None:
+    clock: Clock = services.clock
+    loop = asyncio.get_running_loop()
+    extended_at = loop.time()
     while True:
-        async with asyncio.timeout(silent_s):
-            data = await receive_message(socket)
+        data = await receive_message(socket)
         link.heard_at = clock.monotonic()
+        if (now := loop.time()) - extended_at > SILENCE_CHECK_S:  # a timer a message would cost more than the message
+            extended_at = now
+            silence.reschedule(now + silent_s + SILENCE_CHECK_S)
         payload = codec.decode(data, Direction.AGENT_TO_SERVER).payload
         try:
             if type(payload) is Records:
