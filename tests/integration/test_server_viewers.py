@@ -317,7 +317,7 @@ def test_a_viewer_that_does_not_read(
         slow = slow_viewer(server)
         for number in range(1, 30):
             slow.send("live.subscribe", Subscribe(subscription=number, topic=Topic.METRICS, host="a"))
-        (held,) = [one for one in server.services.live._viewers if one is not first]
+        (held,) = wait_until(lambda: list(server.services.live._viewers - {first}), "the slow viewer")
         done = threading.Event()
 
         def send() -> None:
