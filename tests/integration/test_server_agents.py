@@ -237,10 +237,15 @@ def test_an_unforeseen_failure_loses_nothing(server: ServerThread, monkeypatch: 
 
 
 def test_a_message_that_is_too_large(server: ServerThread) -> None:
-    """More than 256 KiB: closed with 1009 before it is read whole."""
-    with server.agent("a") as agent:
-        agent.socket.send(b"\x00" * (MAX_MESSAGE_BYTES + 1))
-        assert agent.wait_closed()[0] == 1009
+    """More than 256 KiB: closed with 1009 before it is read whole, and one event a minute about it."""
+    token = server.join("a")
+    for count in (1, 2):
+        with server.agent("a", token) as agent:
+            agent.socket.send(b"\x00" * (MAX_MESSAGE_BYTES + 1))
+            assert agent.wait_closed()[0] == 1009
+        server.wait_for_event(EventKind.HOST_DISCONNECTED, "a", count)
+    (refused,) = server.events(EventKind.AGENT_REFUSED)
+    assert "256 KiB" in refused["message"]
     server.agent("b").close()
 
 

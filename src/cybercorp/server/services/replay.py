@@ -57,14 +57,15 @@ class ReplayService:
         pinned: str | None,
     ) -> HostsWindow:
         by_id = {host.id: host for host in hosts}
-        snapshot = Snapshot(at_ms, [self._summary(host, at_ms) for host in hosts])
+        slots: dict[str, SummarySlots] = {}
+        snapshot = Snapshot(at_ms, [self._summary(host, at_ms, slots) for host in hosts])
         window = snapshot.window(selector, sort, descending, offset=offset, limit=limit, pinned=pinned)
         shown = [by_id[row.id] for row in window.rows]
         histories = self._histories(shown, at_ms)
         rows = [self._detailed(by_id[row.id], row, histories.get(by_id[row.id].key, b""), at_ms) for row in window.rows]
         return msgspec.structs.replace(window, rows=rows)
 
-    def _summary(self, host: LiveHost, at_ms: int) -> HostSummary:
+    def _summary(self, host: LiveHost, at_ms: int, known: dict[str, SummarySlots]) -> HostSummary:
         row = self._store.row_at(host.key, at_ms, KNOWN_WITHIN_MS)
         values, state = SummaryValues(), HostState.OFFLINE
         if row is not None:
@@ -77,7 +78,10 @@ class ReplayService:
                 same = before is not None and before.catalogue == row.catalogue
                 elapsed_s = (row.timestamp_ms - before.timestamp_ms) / 1000 if before else 0.0
                 body = before.body if before is not None and same else None
-                values = SummarySlots(catalogue.series).values(row.body, body, elapsed_s)
+                slots = known.get(catalogue.id)
+                if slots is None:
+                    slots = known[catalogue.id] = SummarySlots(catalogue.series)
+                values = slots.values(row.body, body, elapsed_s)
         return HostSummary(
             id=host.id,
             name=host.name,

@@ -16,6 +16,7 @@ from cybercorp.protocol.agents import AnnounceCatalogue, Hello, Records, Welcome
 from cybercorp.protocol.events import EventKind, Severity
 from cybercorp.protocol.processes import ProcessTable
 from cybercorp.protocol.registry import Codec, Direction, Permission
+from cybercorp.protocol.servers import MAX_MESSAGE_BYTES
 from cybercorp.server.problems import problem_of
 from cybercorp.server.services.agents import AgentLink
 from cybercorp.server.services.fleet import LiveHost
@@ -38,6 +39,11 @@ SILENCE_CHECK_S = 5.0
 SILENT_S = 45.0
 MAX_STREAM = 64
 UNKNOWN_CATALOGUE = "unknown_catalogue"
+_BROKEN = {  # what the WebSocket layer closes for by itself
+    1002: "it broke the WebSocket protocol.",
+    1007: "it sent a text that is not UTF-8.",
+    1009: f"it sent a message of more than {MAX_MESSAGE_BYTES // 1024} KiB.",
+}
 _LOG = logging.getLogger("cybercorp.agents")
 
 
@@ -121,7 +127,10 @@ async def _serve(socket: Socket, codec: Codec, services: Services, link: AgentLi
         await close(socket, link.close_code, link.close_reason)
     elif isinstance(error, TimeoutError):
         await close(socket, 1001, "nothing was heard for too long")
-    elif error is not None and not isinstance(error, Disconnected):
+    elif isinstance(error, Disconnected):
+        if error.code in _BROKEN:
+            await _note_refusal(services, host, MalformedMessageError(_BROKEN[error.code]))
+    elif error is not None:
         _LOG.error("the connection of a host failed", exc_info=error)
         await close(socket, 1011, "internal")
     elif sender.done():

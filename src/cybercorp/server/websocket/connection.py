@@ -26,7 +26,11 @@ Socket = WebSocket[Any, Any, Any]
 
 
 class Disconnected(Exception):  # noqa: N818 - an event of the connection, no error
-    """The other end is gone."""
+    """The other end is gone, or was cut by the WebSocket layer; `code` tells why (RFC 6455, section 7.4)."""
+
+    def __init__(self, code: int = 1005) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 async def admit(socket: Socket, access: AccessService, permission: Permission) -> tuple[Identity, Codec] | None:
@@ -70,7 +74,7 @@ async def receive(socket: Socket) -> bytes | str:
     """The next message. Raises Disconnected."""
     event: Any = await socket.receive()
     if event["type"] == "websocket.disconnect":
-        raise Disconnected
+        raise Disconnected(event.get("code") or 1005)
     data: bytes | str | None = event.get("bytes")
     return data if data is not None else event.get("text") or ""
 
