@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import time
 
@@ -141,6 +142,9 @@ class RogueAgent:
             records.append(Record(self.seq, now_ms, kind, catalogue, body))
         self.socket.send(self.codec.encode("agent.records", Records(records=records)))
         self.socket.send(self.codec.encode("agent.processes", table(now_ms, huge=60_000)))
+        with contextlib.suppress(TimeoutError):
+            while True:  # answers that nobody takes would end the connection
+                self.socket.recv(timeout=0)
 
     def __exit__(self, *_: object) -> None:
         if self.socket is not None:

@@ -72,5 +72,5 @@ def load_dashboard() -> None:
 
 def check_terminal(alternative: str) -> None:
     """Raises InvalidInputError where there is no terminal for a dashboard."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):  # it is drawn on stderr
         raise InvalidInputError("The dashboard needs a terminal, and this is none.", hint=alternative)

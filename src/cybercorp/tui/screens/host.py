@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 from textual import on
@@ -51,7 +52,7 @@ class HostScreen(DashboardScreen):
     def show_instant(self, at_ms: int | None) -> None:
         self.board.show_instant(at_ms)
         # Nobody looks at the live processes in the past, so their agent need not collect them.
-        self.run_worker(self._watch_processes(at_ms is None), group="watch", exclusive=True)
+        self.run_worker(partial(self._watch_processes, at_ms is None), group="watch", exclusive=True)
 
     def take_update(self, update: Update) -> None:
         super().take_update(update)
