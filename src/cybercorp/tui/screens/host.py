@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import ClassVar
 
-from textual import on
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
@@ -52,7 +51,7 @@ class HostScreen(DashboardScreen):
     def show_instant(self, at_ms: int | None) -> None:
         self.board.show_instant(at_ms)
         # Nobody looks at the live processes in the past, so their agent need not collect them.
-        self.run_worker(partial(self._watch_processes, at_ms is None), group="watch", exclusive=True)
+        self._watch_processes(at_ms is None)
 
     def take_update(self, update: Update) -> None:
         super().take_update(update)
@@ -141,6 +140,7 @@ class HostScreen(DashboardScreen):
     async def _follow(self, name: str, topic: Topic) -> None:
         await self.follow(name, Subscribe(subscription=0, topic=topic, host=self.host))
 
+    @work(group="watch", exclusive=True)
     async def _watch_processes(self, wanted: bool) -> None:
         if wanted:
             await self._follow(_PROCESSES, Topic.PROCESSES)
