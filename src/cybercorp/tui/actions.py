@@ -93,7 +93,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("host.panels", ("p",), "More panels, where not all fit",
            HOST, _HOST, "panels(1)", "enlarge the window", "panels"),
     *(
-        Action(f"host.enlarge.{number}", (str(number),), f"Enlarge the {name} panel, or make it small again",
+        Action(f"host.enlarge.{number}", (str(number),), f"Enlarge the {name} panel, or all again",
                HOST, _HOST, f"enlarge({number})", "click its title")
         for number, name in enumerate(PANELS, start=1)
     ),

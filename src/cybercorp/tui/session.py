@@ -104,6 +104,7 @@ class Session:
         if viewer is self._front:
             return
         self._front = viewer
+        self.connection.expects_updates = False  # until this viewer says that something is due
         live = self._live
         if live is None:
             return

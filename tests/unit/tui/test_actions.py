@@ -48,6 +48,8 @@ def test_every_key_stands_in_the_help_of_its_screen(place: Place) -> None:
         assert one.mouse in text
         for key in one.keys:
             assert key_label(key) in text
+        assert f"{one.title}  " in text  # a gap before the mouse's column
+        assert len(max(text.splitlines(), key=len)) <= 101  # the dialog's inside at 120 columns
 
 
 @pytest.mark.parametrize("place", sorted(SCREENS))

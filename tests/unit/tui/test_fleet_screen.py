@@ -229,6 +229,26 @@ async def test_a_cut_keeps_the_last_picture_marked_stale_and_recovers() -> None:
         await seat.sees("● LIVE")
 
 
+async def test_no_news_is_no_silence_where_none_is_due() -> None:
+    """Events and the past get nothing for minutes from a healthy server: no alarm. In the live fleet it is one."""
+    async with dashboard() as seat:
+        await seat.press("e")
+        await seat.tick(60)
+        assert "STALE" not in seat.lines()[0]
+        assert "silent" not in seat.lines()[0]
+        await seat.press("escape")
+        await seat.press("left_square_bracket")
+        await seat.until(lambda: not seat.client.connection.following(Topic.HOSTS), "the present let go")
+        await seat.tick(60)
+        assert "silent" not in seat.lines()[0]
+        await seat.press("l")
+        await seat.sees("● LIVE")
+        seat.client.connection.send_hosts()
+        await seat.pilot.pause()
+        await seat.tick(6)
+        assert "◌ STALE 6 s" in seat.lines()[0]
+
+
 async def test_no_server_is_a_designed_screen() -> None:
     """What is wrong, what to do, and that it is tried again."""
     client = FakeClient()

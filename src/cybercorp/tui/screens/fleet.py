@@ -88,6 +88,8 @@ class FleetScreen(DashboardScreen):
         self._past_problem = ""
         if at_ms is None:
             self.workers.cancel_group(self, "past")
+        else:
+            self.session.connection.expects_updates = False  # the past is asked for, not followed
         self._want()
 
     def take_update(self, update: Update) -> None:
