@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from enum import StrEnum
 
-import msgspec
 import typer
 
 from cybercorp.cli.failures import FAILED
+from cybercorp.cli.findings import Finding, Verdict
 from cybercorp.cli.groups import single
 from cybercorp.cli.options import options_of, wants_color
 from cybercorp.cli.output.columns import Column
@@ -19,24 +18,6 @@ from cybercorp.cli.parameters import Output
 from cybercorp.security.display import safe_text
 
 app = single("Check that everything is in order, and say what to do where it is not.")
-
-
-class Verdict(StrEnum):
-    """How one check went: `warning` works but may surprise, `failing` does not work."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILING = "failing"
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One check: what was looked at, what was found, what to do."""
-
-    check: str
-    verdict: Verdict
-    found: str
-    hint: str = ""
-
 
 _SYMBOLS = {Verdict.OK: "✔", Verdict.WARNING: "▲", Verdict.FAILING: "✖"}
 _PLAIN_SYMBOLS = {Verdict.OK: "ok", Verdict.WARNING: "!!", Verdict.FAILING: "XX"}

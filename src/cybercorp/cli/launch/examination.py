@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from cybercorp.cli.commands.doctor import Finding, Verdict
+from cybercorp.cli.findings import Finding, Verdict
 from cybercorp.cli.launch.agent_states import AgentState, agent_states
 from cybercorp.cli.launch.databases import RECORDS_FILE, SAMPLES_FILE, quick_check
 from cybercorp.cli.launch.local import choose_port, running_server
