@@ -72,6 +72,8 @@ def _read_environment(kind: type[msgspec.Struct], program: str, environ: Mapping
 
 
 def _from_text(text: str, wanted: Any) -> Any:
+    if hasattr(wanted, "__metadata__"):  # Annotated
+        wanted = wanted.__origin__
     if wanted is bool:
         lowered = text.strip().lower()
         return True if lowered in _TRUE else False if lowered in _FALSE else text
