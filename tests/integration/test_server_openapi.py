@@ -96,8 +96,6 @@ def test_the_document_matches_the_application(server: ServerThread, document: An
         assert isinstance(result, Ok)
         operation = result.ok()
         tried += 1
-        if operation.method == "delete":
-            continue
 
         @settings(
             max_examples=15,

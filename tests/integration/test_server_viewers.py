@@ -7,11 +7,12 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import cybercorp.server.services.outbox as outbox
-from cybercorp.protocol.agents import Acknowledge, Watch
-from cybercorp.protocol.events import EventKind
+from cybercorp.protocol.agents import Acknowledge, Record, RecordType, Watch
+from cybercorp.protocol.events import AgentEvent, EventKind, Severity
 from cybercorp.protocol.hosts import HostSort, HostState
 from cybercorp.protocol.live import (
     EventsUpdate,
@@ -144,6 +145,23 @@ def test_the_catalogue_comes_before_the_samples(server: ServerThread, fleet: lis
         assert catalogue == WIDE.id
 
 
+def test_fewer_samples_for_who_asks_for_fewer(server: ServerThread, fleet: list[AgentPeer]) -> None:
+    """A viewer that asks for one row a minute gets the first; another one gets all."""
+    with server.viewer() as viewer:
+        ask(viewer, topic=Topic.METRICS, host="a", interval_ms=60_000)
+        viewer.send("live.subscribe", Subscribe(subscription=2, topic=Topic.METRICS, host="a"))
+        while viewer.expect(MetricsUpdate).subscription != 2:
+            pass
+        seen: list[tuple[int, float]] = []
+        for cpu in (0.0, 0.1, 0.2, 0.3, 0.4):
+            fleet[0].samples(cpu)
+            while (2, cpu) not in seen:
+                update = viewer.expect(MetricsUpdate)
+                seen.append((update.subscription, struct.unpack_from("<d", update.values)[0]))
+        assert [value for number, value in seen if number == 2] == [0.0, 0.1, 0.2, 0.3, 0.4]
+        assert len([value for number, value in seen if number == 1]) <= 1
+
+
 def test_processes_are_collected_while_somebody_looks(
     server: ServerThread, fleet: list[AgentPeer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,11 +238,6 @@ def test_events_are_followed_and_resumed(server: ServerThread, fleet: list[Agent
 
 def test_the_largest_events_fit_a_message(server: ServerThread, fleet: list[AgentPeer]) -> None:
     """A hostile agent's largest events, resumed all at once, stay below a viewer's limit of one MiB a message."""
-    import msgspec
-
-    from cybercorp.protocol.agents import Record, RecordType
-    from cybercorp.protocol.events import AgentEvent, Severity
-
     huge = AgentEvent(
         kind="k" * 64,
         severity=Severity.INFO,

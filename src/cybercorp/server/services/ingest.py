@@ -11,8 +11,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-import msgspec
-
 from cybercorp.core.clock import Clock
 from cybercorp.core.errors import (
     CyberCorpError,
@@ -22,10 +20,10 @@ from cybercorp.core.errors import (
     StorageError,
 )
 from cybercorp.protocol.agents import AnnounceCatalogue, Record, RecordType, Refuse
-from cybercorp.protocol.events import AgentEvent, EventKind, Severity
+from cybercorp.protocol.events import EventKind, Severity
 from cybercorp.protocol.metrics import Catalogue, check_catalogue
-from cybercorp.protocol.processes import ProcessTable
 from cybercorp.server.services.agents import AgentLink
+from cybercorp.server.services.bodies import FUTURE_MS, read_event, read_table
 from cybercorp.server.services.events import EventService
 from cybercorp.server.services.fleet import LiveHost
 from cybercorp.store.records.events import NewEvent
@@ -37,15 +35,7 @@ MAX_PENDING_BYTES = 64 * 1024 * 1024
 MAX_CATALOGUES = 64
 MAX_SHARED_CATALOGUES = 256
 RETRY_AFTER_S = 2.0
-FUTURE_MS = 86_400_000
-_MAX_EVENT_TEXT = 2_000
-_MAX_ATTRIBUTE_TEXT = 500
-_MAX_EVENT_ATTRIBUTES = 32
-_TABLE = msgspec.msgpack.Decoder(ProcessTable)
-_EVENT = msgspec.msgpack.Decoder(AgentEvent)
-COLUMNS = tuple(one.name for one in msgspec.structs.fields(ProcessTable))
 ResultT = TypeVar("ResultT")
-DecodedT = TypeVar("DecodedT")
 _LOG = logging.getLogger("cybercorp.ingest")
 
 
@@ -143,14 +133,13 @@ class IngestService:
                 self._append(link, record, now_ms, body)
                 return
         elif kind == RecordType.PROCESSES:
-            table = _decode(_TABLE, record)
-            check_table(table)
+            table = read_table(record)
             if self._in_time(link, record, now_ms):
                 host.take_table(table, now_ms)
                 self._append(link, record, now_ms, body)
                 return
         elif kind == RecordType.EVENT:
-            self._new_events.append(_new_event(host, _decode(_EVENT, record), record.timestamp_ms, now_ms))
+            self._new_events.append(read_event(host, record, now_ms))
         else:
             raise MalformedMessageError(f"A record has the unknown type {int(kind)}.", hint="Update the server.")
         self._append(link, record, now_ms, b"", RecordType.EVENT)
@@ -273,33 +262,3 @@ def _keep_newest(known: dict[str, Catalogue], catalogue: Catalogue, most: int) -
     if len(known) >= most and catalogue.id not in known:
         known.pop(next(iter(known)))
     known[catalogue.id] = catalogue
-
-
-def check_table(table: ProcessTable) -> None:
-    """Refuse a table whose columns differ in length. Raises MalformedMessageError."""
-    lengths = {len(value) for name in COLUMNS if isinstance(value := getattr(table, name), list)}
-    if len(lengths) > 1:
-        raise MalformedMessageError("The columns of a process table differ in length.", hint="Update the agent.")
-
-
-def _decode(decoder: msgspec.msgpack.Decoder[DecodedT], record: Record) -> DecodedT:
-    try:
-        return decoder.decode(record.body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedMessageError(
-            f"The body of record {record.seq} could not be read: {str(error)[:200]}.", hint="Update the agent."
-        ) from error
-
-
-def _new_event(host: LiveHost, event: AgentEvent, time_ms: int, now_ms: int) -> NewEvent:
-    attributes = list(event.attributes.items())[:_MAX_EVENT_ATTRIBUTES]
-    possible = 0 <= time_ms <= now_ms + FUTURE_MS
-    return NewEvent(
-        time_ms=time_ms if possible else now_ms,
-        kind=event.kind[:64],
-        severity=event.severity,
-        message=event.message[:_MAX_EVENT_TEXT],
-        host_id=host.id,
-        host=host.name,
-        attributes={key[:100]: value[:_MAX_ATTRIBUTE_TEXT] for key, value in attributes},
-    )

@@ -30,6 +30,8 @@ from cybercorp.server.services.processes import ProcessService
 from cybercorp.server.services.windows import WindowService, check_window
 
 MAX_SUBSCRIPTIONS = 64
+EARLY_S = 0.02
+USUAL_INTERVAL_MS = 1_000
 MIN_INTERVAL_MS, MAX_INTERVAL_MS = 100, 60_000
 
 
@@ -158,6 +160,8 @@ class LiveService:
             return
         encoded: dict[tuple[str, int], bytes] = {}
         for (viewer, number), one in watching.items():
+            if not self._is_due(one, host):
+                continue
             if one.catalogue != record.catalogue:
                 self._send_catalogue(viewer, one, host)
             key = (viewer.codec.format, number)
@@ -177,6 +181,8 @@ class LiveService:
         """Hand a process table on; the table itself is encoded once for each format."""
         raws: dict[str, msgspec.Raw] = {}
         for (viewer, _), one in self._tables.get(host.key, {}).items():
+            if not self._is_due(one, host):
+                continue
             raw = raws.get(viewer.codec.format)
             if raw is None:
                 raw = raws[viewer.codec.format] = viewer.codec.encode_payload(table)
@@ -197,13 +203,23 @@ class LiveService:
             if now >= one.due_at:
                 self._send_window(viewer, one)
 
+    def _is_due(self, one: Subscription, host: LiveHost) -> bool:
+        """Whether a subscription that asked for fewer updates than its host sends gets this one."""
+        if one.request.interval_ms <= max(host.row.interval_ms, USUAL_INTERVAL_MS):
+            return True
+        now = self._clock.monotonic()
+        if now < one.due_at:
+            return False
+        one.due_at = now + one.request.interval_ms / 1000 - EARLY_S
+        return True
+
     def _confirm(self, viewer: Viewer, one: Subscription, *, after: int | None = None, resumed: bool = True) -> None:
         told = Subscribed(subscription=one.request.subscription, epoch=self._events.epoch, resumed=resumed, after=after)
         viewer.outbox.put_entry(viewer.codec.encode("live.subscribed", told))
 
     def _send_window(self, viewer: Viewer, one: Subscription) -> None:
         asked = one.request
-        one.due_at = self._clock.monotonic() + asked.interval_ms / 1000 - 0.02
+        one.due_at = self._clock.monotonic() + asked.interval_ms / 1000 - EARLY_S
         window = self._windows.now().window(
             asked.selector or "",
             asked.sort,

@@ -19,8 +19,8 @@ from cybercorp.protocol.registry import Codec, Direction, Permission
 from cybercorp.protocol.servers import MAX_MESSAGE_BYTES
 from cybercorp.server.problems import problem_of
 from cybercorp.server.services.agents import AgentLink
+from cybercorp.server.services.bodies import check_table
 from cybercorp.server.services.fleet import LiveHost
-from cybercorp.server.services.ingest import check_table
 from cybercorp.server.websocket.connection import (
     CLOSE_S,
     Disconnected,
