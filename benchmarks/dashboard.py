@@ -7,68 +7,32 @@ The program runs in a pseudo-terminal; what it draws is read by a terminal emula
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import re
 import select
 import statistics
-import struct
-import subprocess
 import sys
-import termios
 import time
 
-import pyte
-
 from benchmarks.measure import PYTHON, Meter, Result, percentile, report, running_server, start_simulator
+from tests.e2e.terminal import Terminal
 
-COLUMNS, LINES = 120, 40
 
+class TimedTerminal(Terminal):
+    """The dashboard in a terminal of 120×40, with a stop-watch that starts with the program."""
 
-class Terminal:
-    """A program in a pseudo-terminal of 120×40 and the screen a person would see."""
-
-    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
-        self.master, inner = pty.openpty()
-        fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
+    def __init__(self, environment: dict[str, str]) -> None:
         self.began = time.perf_counter()
-        self.process = subprocess.Popen(
-            command, stdin=inner, stdout=inner, stderr=inner, start_new_session=True,
-            env={**environment, "TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"},
-        )  # fmt: skip
-        os.close(inner)
-        self.screen = pyte.Screen(COLUMNS, LINES)
-        self.stream = pyte.ByteStream(self.screen)
+        super().__init__([PYTHON, "-m", "cybercorp", "tui"], environment, columns=120, lines=40)
 
-    def read(self, timeout_s: float) -> bytes:
-        """What the program draws within `timeout_s` (the first piece of it), shown on the screen."""
-        if not select.select([self.master], [], [], timeout_s)[0]:
-            return b""
-        try:
-            data = os.read(self.master, 1 << 20)
-        except OSError:
-            return b""
-        # pyte does not know the private modes that newer terminals have; they draw nothing.
-        self.stream.feed(re.sub(rb"\x1b\[[?<>=][0-9;$]*[a-zA-Z]|\x1b\][^\x07]*\x07|\x1bP.*?\x1b\\", b"", data))
-        return data
+    def seconds_until(self, pattern: str) -> float:
+        """Seconds from the start until the screen shows `pattern`; TimeoutError with the screen after 20 s."""
+        self.wait_for(lambda text: re.search(pattern, text) is not None, 20)
+        return time.perf_counter() - self.began
 
-    def text(self) -> str:
-        return "\n".join(self.screen.display)
-
-    def wait_for(self, pattern: str, timeout_s: float) -> float:
-        """Seconds from the start until the screen shows `pattern`; TimeoutError with the screen otherwise."""
-        deadline = time.perf_counter() + timeout_s
-        while time.perf_counter() < deadline:
-            self.read(0.05)
-            if re.search(pattern, self.text()):
-                return time.perf_counter() - self.began
-        raise TimeoutError(f"the dashboard never showed {pattern!r}:\n{self.text()}")
-
-    def press(self, key: bytes) -> float:
-        """Seconds from a key to the first byte drawn in answer."""
-        while self.read(0.02):
-            pass
+    def answer_s(self, key: bytes) -> float:
+        """Seconds from a key to the first byte drawn after it."""
+        self.settle(0.02)
         began = time.perf_counter()
         os.write(self.master, key)
         self.read(2)
@@ -81,27 +45,16 @@ class Terminal:
             if select.select([self.master], [], [], left)[0]:
                 os.read(self.master, 1 << 20)
 
-    def close(self) -> None:
-        self.process.terminate()
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        os.close(self.master)
-
 
 def measure(agents: int = 1000, seconds: int = 60) -> list[Result]:
     results = []
-    command = [PYTHON, "-m", "cybercorp", "tui"]
     with running_server(agent=True) as server:
         time.sleep(8)
         frames, numbers = [], []
         for _ in range(5):
-            terminal = Terminal(command, server.environment)
-            frames.append(terminal.wait_for(r"CyberCorp|CPU", 15))
-            numbers.append(terminal.wait_for(r"\d+(\.\d+)? ?%", 15))
-            terminal.close()
+            with TimedTerminal(server.environment) as terminal:
+                frames.append(terminal.seconds_until(r"CyberCorp|CPU"))
+                numbers.append(terminal.seconds_until(r"\d+(\.\d+)? ?%"))
         work = "dashboard, running server"
         median = statistics.median
         results += [
@@ -111,29 +64,32 @@ def measure(agents: int = 1000, seconds: int = 60) -> list[Result]:
     with running_server() as server:
         simulator = start_simulator(server, agents=agents, viewers=0, seconds=seconds + 30)
         time.sleep(5)
-        terminal = Terminal(command, server.environment)
         try:
-            terminal.wait_for(r"sim-\d+", 20)
-            terminal.drain(5)
-            meter = Meter(terminal.process.pid)
-            terminal.drain(seconds - 20)
-            cpu = meter.percent()
-            keys = [terminal.press(key) for key in [b"\x1b[B", b"\x1b[B", b"\x1b[A", b"\x1b[6~", b"\x1b[5~"] * 8]
-            work = f"dashboard, fleet of {agents} at 1 Hz"
-            results += [
-                Result(work=work, figure="CPU", value=cpu, unit="% core", bar=15),
-                Result(work=work, figure="RSS", value=meter.rss_mb(), unit="MB", bar=120),
-                Result(
-                    work=work, figure="key to first byte drawn, median", value=1000 * median(keys), unit="ms", bar=50
-                ),
-                Result(
-                    work=work, figure="key to first byte drawn, p95", value=1000 * percentile(keys, 0.95), unit="ms"
-                ),
-            ]
+            with TimedTerminal(server.environment) as terminal:
+                terminal.seconds_until(r"sim-\d+")
+                terminal.drain(5)
+                meter = Meter(terminal.process.pid)
+                terminal.drain(seconds - 20)
+                cpu = meter.percent()
+                keys = [terminal.answer_s(key) for key in [b"\x1b[B", b"\x1b[B", b"\x1b[A", b"\x1b[6~", b"\x1b[5~"] * 8]
+                work = f"dashboard, fleet of {agents} at 1 Hz"
+                results += [
+                    Result(work=work, figure="CPU", value=cpu, unit="% core", bar=15),
+                    Result(work=work, figure="RSS", value=meter.rss_mb(), unit="MB", bar=120),
+                    Result(
+                        work=work,
+                        figure="key to first byte drawn, median",
+                        value=1000 * median(keys),
+                        unit="ms",
+                        bar=50,
+                    ),
+                    Result(
+                        work=work, figure="key to first byte drawn, p95", value=1000 * percentile(keys, 0.95), unit="ms"
+                    ),
+                ]
         finally:
-            terminal.close()
             simulator.terminate()
-            simulator.wait()
+            simulator.communicate()
     return results
 
 
