@@ -13,6 +13,7 @@ import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 import pyte
 
@@ -54,7 +55,7 @@ class Terminal:
         self.stream = pyte.ByteStream(self.screen)
         self.sent = b""
 
-    def __enter__(self) -> Terminal:
+    def __enter__(self) -> Self:
         return self
 
     def read(self, timeout_s: float = 0.05) -> bool:
