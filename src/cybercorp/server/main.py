@@ -24,6 +24,7 @@ from cybercorp.protocol.servers import MAX_MESSAGE_BYTES
 from cybercorp.security.credentials import OWNER_FILE, Credential, read_credential, write_credential
 from cybercorp.server.app import make_app
 from cybercorp.server.jobs.restoring import restore_fleet
+from cybercorp.server.limits import raise_file_limit
 from cybercorp.server.log import write_lines
 from cybercorp.server.settings import ServerSettings
 from cybercorp.server.websocket.transport import LingeringProtocol
@@ -53,6 +54,7 @@ def run_server(settings: ServerSettings) -> None:
     """
     settings.check()
     write_lines(sys.stderr)
+    raise_file_limit()
     listener = listen(settings.host, settings.port)
     try:
         if sys.platform == "win32":

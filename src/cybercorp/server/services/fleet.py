@@ -195,7 +195,7 @@ class Fleet:
         if known is None:
             known = LiveHost(row)
         else:
-            self._by_name.pop(known.name, None)
+            self._forget_name(known)
             known.row = row
         self._by_key[row.key] = self._by_id[row.id] = self._by_name[row.name] = known
         return known
@@ -203,7 +203,11 @@ class Fleet:
     def remove(self, host: LiveHost) -> None:
         self._by_key.pop(host.key, None)
         self._by_id.pop(host.id, None)
-        self._by_name.pop(host.name, None)
+        self._forget_name(host)
+
+    def _forget_name(self, host: LiveHost) -> None:
+        if self._by_name.get(host.name) is host:  # else another host has taken the name over
+            del self._by_name[host.name]
 
     def find(self, id_or_name: str) -> LiveHost | None:
         return self._by_id.get(id_or_name) or self._by_name.get(id_or_name)

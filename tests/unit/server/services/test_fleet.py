@@ -148,6 +148,15 @@ def test_names_change_and_hosts_go() -> None:
     assert (fleet.find("b"), fleet.by_key(1), len(fleet)) == (None, None, 0)
 
 
+def test_a_name_that_was_taken_over() -> None:
+    """Two hosts that change names at once: whatever is heard first, each is found by the name it has now."""
+    fleet = Fleet(ManualClock())
+    first, second = fleet.add(record(1, "a")), fleet.add(record(2, "b"))
+    fleet.add(record(2, "a"))
+    fleet.add(record(1, "c"))
+    assert (fleet.find("a"), fleet.find("b"), fleet.find("c")) == (second, None, first)
+
+
 def test_snapshots_are_shared() -> None:
     """Made at most every 0.4 s however many look, and anew at once when hosts came or went."""
     clock = ManualClock()
