@@ -113,6 +113,18 @@ def test_an_event_that_comes_twice_is_noted_once(server: ServerThread) -> None:
         assert messages == ["hello", "second", "third"]
 
 
+def test_a_flood_of_events(server: ServerThread) -> None:
+    """All are acknowledged, a thousand are kept, and one event says so."""
+    with server.agent("a") as agent:
+        for start in range(1, 1501, 500):
+            agent.send_records([event_record(seq) for seq in range(start, start + 500)])
+        acknowledged(agent, 1500)
+        told = server.wait_for_event(EventKind.AGENT_REFUSED, "a")
+        assert len(told) == 1
+        pages = server.get("/api/v1/events", kind="monitor.failed", limit=1000)
+        assert 900 < len(pages["events"]) <= 1000
+
+
 def test_samples_of_an_unknown_catalogue_are_not_lost(server: ServerThread) -> None:
     """A problem asks for the catalogue; nothing behind the gap is taken before it was sent again from there."""
     with server.agent("a") as agent:
@@ -280,6 +292,7 @@ def test_no_hello(server: ServerThread, monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_silent_agent_is_cut(server: ServerThread, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing heard for too long: closed, and its host is disconnected."""
     monkeypatch.setattr("cybercorp.server.websocket.agents.SILENT_S", 0.1)
+    monkeypatch.setattr("cybercorp.server.websocket.agents.SILENCE_CHECK_S", 0.1)
     with server.agent("a", interval_ms=50) as agent:
         assert agent.wait_closed()[0] == 1001
     server.wait_for_event(EventKind.HOST_DISCONNECTED, "a")

@@ -14,6 +14,7 @@ from cybercorp.protocol.hosts import FleetCounts, Host, HostSort, HostState, Hos
 from cybercorp.protocol.metrics import Catalogue
 from cybercorp.protocol.processes import ProcessTable
 from cybercorp.protocol.selectors import HostSelector
+from cybercorp.server.services.allowance import Allowance
 from cybercorp.server.services.summaries import SummarySlots, SummaryValues
 from cybercorp.store.records.hosts import HostRow
 
@@ -22,6 +23,7 @@ HISTORY_STEPS = 30
 UNKNOWN_STEP = 255
 STALE_AFTER_MS = 5_000
 OFFLINE_AFTER_MS = 60_000
+EVENTS_AT_ONCE, EVENTS_PER_S = 1_000, 0.1
 
 
 def busiest(table: ProcessTable | None) -> tuple[str | None, float | None]:
@@ -50,6 +52,7 @@ class LiveHost:
         self._top: tuple[str | None, float | None] = (None, None)
         self.rows = 0
         self.complained: dict[str, float] = {}
+        self.events = Allowance(EVENTS_AT_ONCE, EVENTS_PER_S)
         self._before: tuple[int, bytes] | None = None
         self._history = bytearray([UNKNOWN_STEP]) * HISTORY_STEPS
         self._history_step = 0

@@ -139,10 +139,18 @@ class IngestService:
                 self._append(link, record, now_ms, body)
                 return
         elif kind == RecordType.EVENT:
-            self._new_events.append(read_event(host, record, now_ms))
+            self._take_event(link, read_event(host, record, now_ms))
         else:
             raise MalformedMessageError(f"A record has the unknown type {int(kind)}.", hint="Update the server.")
         self._append(link, record, now_ms, b"", RecordType.EVENT)
+
+    def _take_event(self, link: AgentLink, event: NewEvent) -> None:
+        now = self._clock.monotonic()
+        if link.host.events.take(now):
+            self._new_events.append(event)
+        elif link.may_complain("events", now):
+            message = f"{link.host.name} reports more events than are kept of one host; the others are dropped."
+            self._add_event(EventKind.AGENT_REFUSED, message, Severity.WARNING, link.host)
 
     def _append(
         self, link: AgentLink, record: Record, now_ms: int, body: bytes, kind: RecordType | None = None
