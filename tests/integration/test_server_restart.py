@@ -12,11 +12,12 @@ import httpx
 import msgspec
 import pytest
 
-from cybercorp.core.errors import ConflictError, PortInUseError
+from cybercorp.core.errors import ConflictError, PortInUseError, StorageFullError
 from cybercorp.protocol.agents import Acknowledge
 from cybercorp.protocol.events import EventKind
 from cybercorp.protocol.live import HostsUpdate, Subscribe, Topic
 from cybercorp.server.main import listen
+from cybercorp.store.records.events import EventRepository
 from tests.integration.serving import SMALL, AgentPeer, Peer, ServerThread, now_ms
 from tests.stack import COMMAND, free_port, is_ready, user_environment, wait_until
 
@@ -63,6 +64,20 @@ def test_tokens_survive(tmp_path: Path) -> None:
         server.agent("a", agent).close()
         assert (tmp_path / "owner.json").stat().st_mode & 0o777 == 0o600
         assert tmp_path.stat().st_mode & 0o777 in (0o700, 0o755)
+
+
+def test_a_start_without_room_for_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk what is stored can still be looked at."""
+
+    async def fail(*_: object) -> None:
+        raise StorageFullError("There is no space left for records.", hint="Free some space.")
+
+    with ServerThread(tmp_path) as server:
+        server.join("a")
+    monkeypatch.setattr(EventRepository, "append", fail)
+    with ServerThread(tmp_path) as server:
+        assert server.get("/api/v1/hosts/a")["name"] == "a"
+    assert server.error is None
 
 
 @pytest.mark.parametrize("what", ["exposed", "damaged", "deleted", "foreign"])

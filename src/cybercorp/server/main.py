@@ -145,7 +145,7 @@ async def _serve(
     hosts = [services.fleet.add(row) for row in await records.hosts.list_()]
     await asyncio.to_thread(restore_fleet, services, hosts)
     url = await _write_owner(services, listener, folder)
-    await services.events.note(EventKind.SERVER_STARTED, f"The server {VERSION} started.")
+    await _note(services, EventKind.SERVER_STARTED, f"The server {VERSION} started.")
     server = uvicorn.Server(_config(services))
     loop = asyncio.get_running_loop()
     if threading.current_thread() is threading.main_thread():  # else somebody else's process, and signals, and memory
@@ -168,13 +168,17 @@ async def _serve(
             raise InternalError("The server could not start.", hint="Its log says why; please report it.")
     finally:
         stopping.cancel()
-        try:
-            await services.events.note(EventKind.SERVER_STOPPED, "The server stopped.")
-        except CyberCorpError as error:
-            _LOG.warning("%s", error)
+        await _note(services, EventKind.SERVER_STOPPED, "The server stopped.")
         services.metrics.close()
         services.ingest.close()
         _LOG.info("The server stopped.")
+
+
+async def _note(services: Services, kind: EventKind, message: str) -> None:
+    try:
+        await services.events.note(kind, message)
+    except CyberCorpError as error:  # on a full disk what is stored can still be looked at
+        _LOG.warning("%s", error)
 
 
 def _config(services: Services) -> uvicorn.Config:
