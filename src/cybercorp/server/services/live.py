@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import msgspec
 
 from cybercorp.core.clock import Clock
@@ -19,40 +17,18 @@ from cybercorp.protocol.live import (
     Topic,
 )
 from cybercorp.protocol.processes import ProcessTable
-from cybercorp.protocol.registry import Codec
 from cybercorp.protocol.selectors import parse_host_selector
-from cybercorp.protocol.servers import MAX_MESSAGE_BYTES
 from cybercorp.server.services.events import EventService
 from cybercorp.server.services.fleet import LiveHost
 from cybercorp.server.services.hosts import HostService
-from cybercorp.server.services.outbox import Outbox
 from cybercorp.server.services.processes import ProcessService
+from cybercorp.server.services.viewers import Subscription, Viewer, event_parts
 from cybercorp.server.services.windows import WindowService, check_window
 
 MAX_SUBSCRIPTIONS = 64
 EARLY_S = 0.02
 USUAL_INTERVAL_MS = 1_000
 MIN_INTERVAL_MS, MAX_INTERVAL_MS = 100, 60_000
-
-
-class Subscription(msgspec.Struct, kw_only=True):
-    """An open subscription: what was asked, and what has been sent of it."""
-
-    request: Subscribe
-    host: LiveHost | None = None
-    catalogue: str = ""
-    due_at: float = 0.0
-    last_event: int = 0
-    held: list[Event] | None = None
-
-
-class Viewer:
-    """One viewer's connection: a codec of its format, an outbox, numbered subscriptions."""
-
-    def __init__(self, codec: Codec) -> None:
-        self.codec = codec
-        self.outbox = Outbox()
-        self.subscriptions: dict[int, Subscription] = {}
 
 
 class LiveService:
@@ -265,7 +241,7 @@ class LiveService:
         fresh = [event for event in events if event.id > one.last_event]
         if fresh:
             one.last_event = fresh[-1].id
-            for part in _parts([viewer.codec.encode_payload(event) for event in fresh]):
+            for part in event_parts([viewer.codec.encode_payload(event) for event in fresh]):
                 payload = {"subscription": number, "epoch": self._events.epoch, "events": part}
                 viewer.outbox.put_entry(viewer.codec.encode("events.appended", payload))
 
@@ -284,18 +260,3 @@ class LiveService:
         held, one.held, one.last_event = one.held, None, after
         self._send_events(viewer, number, one, missed)
         self._send_events(viewer, number, one, held)
-
-
-def _parts(events: list[msgspec.Raw]) -> Iterator[list[msgspec.Raw]]:
-    """The events in messages of a bounded size: hosts decide how large an event is."""
-    part: list[msgspec.Raw] = []
-    size = 0
-    for event in events:
-        length = memoryview(event).nbytes
-        if part and size + length > MAX_MESSAGE_BYTES // 2:
-            yield part
-            part, size = [], 0
-        part.append(event)
-        size += length
-    if part:
-        yield part

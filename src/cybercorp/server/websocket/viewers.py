@@ -13,7 +13,8 @@ from cybercorp.protocol.live import Subscribe, Unsubscribe
 from cybercorp.protocol.registry import TOPIC_PERMISSIONS, Direction, Permission
 from cybercorp.server.problems import problem_of
 from cybercorp.server.services.access import Identity
-from cybercorp.server.services.live import LiveService, Viewer
+from cybercorp.server.services.live import LiveService
+from cybercorp.server.services.viewers import Viewer
 from cybercorp.server.sockets import OpenSockets
 from cybercorp.server.websocket.connection import (
     SLOW_CONSUMER,
