@@ -12,10 +12,10 @@ MAX_HOST_NAME = 253  # RFC 1035, section 3.1
 
 
 def check_host_name(name: str) -> str:
-    """A name an agent may call itself: 1–253 printable characters without blanks. Raises InvalidInputError."""
-    if not 0 < len(name) <= MAX_HOST_NAME or not name.isprintable() or " " in name:
+    """A name an agent may call itself: 1–253 printable characters, no blank, no slash. Raises InvalidInputError."""
+    if not 0 < len(name) <= MAX_HOST_NAME or not name.isprintable() or set(name) & {" ", "/"}:
         raise InvalidInputError(
-            "A host name has 1 to 253 printable characters, without blanks.",
+            "A host name has 1 to 253 printable characters, without blanks and slashes.",
             hint="Choose one with --name.",
         )
     return name

@@ -26,6 +26,7 @@ MAX_LABEL = 63
 MAX_USES = 10_000
 LONGEST_ENROLMENT_S = 30 * 86_400
 CLOCK_WARNING_MS = 5_000
+MAX_CLOCK_OFFSET_MS = 100 * 365 * 86_400_000
 _LOG = logging.getLogger("cybercorp.hosts")
 
 
@@ -159,7 +160,7 @@ class HostService:
             except StorageFullError as error:
                 _LOG.warning("the facts of a host were not stored: %s", error)
             self._windows.forget()
-        host.clock_offset_ms = hello.clock_ms - now_ms
+        host.clock_offset_ms = max(-MAX_CLOCK_OFFSET_MS, min(MAX_CLOCK_OFFSET_MS, hello.clock_ms - now_ms))
         if before.boot_id and facts.boot_id and before.boot_id != facts.boot_id:
             await self._events.note_host(EventKind.HOST_REBOOTED, host, f"{host.name} was rebooted.")
         if abs(host.clock_offset_ms) > CLOCK_WARNING_MS:
