@@ -203,6 +203,7 @@ def test_history_is_found_again(tmp_path: Path) -> None:
 def test_without_an_agent_there_is_no_host(tmp_path: Path) -> None:
     """--no-agent starts the server alone, and `hosts` says how to add one."""
     with running(tmp_path, "--port", "0", "--no-agent") as up:
+        assert "Press Ctrl-C to stop the server." in up.wait_for("Press Ctrl-C")
         up.wait_for("The server is ready")
         assert up.child("agent") is None
         hosts = up.run("hosts")

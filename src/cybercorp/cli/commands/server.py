@@ -114,7 +114,7 @@ def check_server(context: typer.Context) -> None:
         for problem in problems:
             say(safe_text(problem, 500))
         raise StorageCorruptError(
-            f"{len(problems)} problems were found in the data in {options.data_dir}.",
+            f"The data in {options.data_dir} has {len(problems)} problem{'s' if len(problems) > 1 else ''}.",
             hint="Damaged chunks are skipped and never answered wrong; move a damaged file away to start afresh.",
         )
     tell(f"The data in {options.data_dir} is in order ({SystemClock().monotonic() - began:.1f} s).")

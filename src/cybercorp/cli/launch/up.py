@@ -105,7 +105,7 @@ def _run(plan: UpPlan, say: Callable[[str], None]) -> int:
     finally:
         with _signals_kill(supervisor):
             supervisor.stop()
-    say("Stopped." if plan.headless else "Stopped server and agent; the history stays.")
+    say("Stopped." if plan.headless else f"Stopped {_parts(plan)}; the history stays.")
     return code
 
 
@@ -114,7 +114,7 @@ def _supervise(plan: UpPlan, supervisor: Supervisor, port: int, began: float, sa
     supervisor.add(server)
     server.start()
     if not plan.headless:
-        say("Starting server and agent for this machine …")
+        say(f"Starting {_parts(plan)} for this machine …")
         # What the dashboard needs is loaded while the server starts: 0.3 s sooner on the screen.
         threading.Thread(target=load_dashboard, name="load-dashboard", daemon=True).start()
     credential = _await_ready(server, plan.data_dir, port)
@@ -128,9 +128,14 @@ def _supervise(plan: UpPlan, supervisor: Supervisor, port: int, began: float, sa
     say(f"The server is ready at {credential.url} ({time.monotonic() - began:.1f} s); its data is in {plan.data_dir}.")
     if plan.agent:
         threading.Thread(target=_say_first_numbers, args=(credential, began, say), daemon=True).start()
-    say("Press Ctrl-C to stop server and agent.")
+    say(f"Press Ctrl-C to stop {_parts(plan)}.")
     threading.Event().wait()
     return OK
+
+
+def _parts(plan: UpPlan) -> str:
+    """What this `up` starts, as its messages say it."""
+    return "server and agent" if plan.agent else "the server"
 
 
 def _configured_port() -> int:
