@@ -84,7 +84,11 @@ def measure(agents: int = 1000, seconds: int = 60) -> list[Result]:
                         bar=50,
                     ),
                     Result(
-                        work=work, figure="key to first byte drawn, p95", value=1000 * percentile(keys, 0.95), unit="ms"
+                        work=work,
+                        figure="key to first byte drawn, p95",
+                        value=1000 * percentile(keys, 0.95),
+                        unit="ms",
+                        bar=50,
                     ),
                 ]
         finally:
