@@ -154,13 +154,11 @@ async def test_c_makes_a_join_command_and_copies_it() -> None:
     async with dashboard(3) as seat:
         await seat.press("c")
         await seat.until(lambda: isinstance(seat.app.screen, JoinDialog))
-        command = (
-            "pip install cybercorp && cybercorp agent join http://127.0.0.1:8765 --token cce_0123456789abcdefghijklmnop"
-        )
+        command = "cybercorp agent join http://127.0.0.1:8765 --token cce_0123456789abcdefghijklmnop"
         assert seat.app.clipboard == command
         assert "listens on this machine only" in seat.text()
         await seat.press("escape")
-        await seat.sees("+ add a host   pip install cybercorp")
+        await seat.sees("+ add a host   cybercorp agent join")
 
 
 async def test_a_click_on_the_last_row_adds_a_host() -> None:

@@ -20,7 +20,7 @@ _LOOPBACK = ("127.", "localhost", "::1", "[::1]")
 
 def join_command(url: str, token: str) -> str:
     """What to run on the other machine."""
-    return f"pip install cybercorp && cybercorp agent join {shlex.quote(url)} --token {shlex.quote(token)}"
+    return f"cybercorp agent join {shlex.quote(url)} --token {shlex.quote(token)}"
 
 
 class JoinDialog(Dialog[None]):
