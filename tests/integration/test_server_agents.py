@@ -319,6 +319,23 @@ def test_two_agents_with_one_credential(server: ServerThread, clock: ShiftedCloc
         assert not server.events(EventKind.HOST_DISCONNECTED)
 
 
+def test_an_agent_that_connects_again_and_again_is_slowed_down(server: ServerThread, clock: ShiftedClock) -> None:
+    """Each connection may bring a stream and events that are kept; beyond the allowance it is refused for a while."""
+    token = server.join("a")
+    for _ in range(60):
+        server.agent("a", token).close()
+        wait_until(lambda: not server.services.agents.find(1), "the end of the connection")
+    tired = AgentPeer(server.url, token)
+    fields = {"version": "1", "stream": "x", "oldest_seq": 0, "newest_seq": 0, "interval_ms": 1000, "clock_ms": 0}
+    tired.send("agent.hello", Hello(**fields))  # type: ignore[arg-type]
+    code, reason, _ = tired.wait_closed()
+    assert (code, reason.partition(":")[0]) == (1008, "limit_exceeded")
+    clock.shift_s += 61
+    with server.agent("a", token) as rested:
+        rested.announce()
+        acknowledged(rested, rested.samples(0.5))
+
+
 def test_connections_are_events(server: ServerThread) -> None:
     """Joined, connected, disconnected; a reboot and a clock that is wrong are told when an agent connects."""
     token = server.join("a")

@@ -24,6 +24,9 @@ UNKNOWN_STEP = 255
 STALE_AFTER_MS = 5_000
 OFFLINE_AFTER_MS = 60_000
 EVENTS_AT_ONCE, EVENTS_PER_S = 1_000, 0.1
+# Each connection may bring a stream and two events that are kept: a host that comes and goes fills no disk with them.
+CONNECTIONS_AT_ONCE = 60
+CONNECTIONS_PER_S = 0.1
 
 
 def busiest(table: ProcessTable | None) -> tuple[str | None, float | None]:
@@ -53,6 +56,7 @@ class LiveHost:
         self.rows = 0
         self.complained: dict[str, float] = {}
         self.events = Allowance(EVENTS_AT_ONCE, EVENTS_PER_S)
+        self.connections = Allowance(CONNECTIONS_AT_ONCE, CONNECTIONS_PER_S)
         self._before: tuple[int, bytes] | None = None
         self._history = bytearray([UNKNOWN_STEP]) * HISTORY_STEPS
         self._history_step = 0

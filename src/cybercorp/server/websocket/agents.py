@@ -10,7 +10,7 @@ from litestar import WebSocket, websocket
 from litestar.di import NamedDependency
 
 from cybercorp.core.clock import Clock
-from cybercorp.core.errors import CyberCorpError, MalformedMessageError, UnauthenticatedError
+from cybercorp.core.errors import CyberCorpError, LimitExceededError, MalformedMessageError, UnauthenticatedError
 from cybercorp.core.version import VERSION
 from cybercorp.protocol.agents import AnnounceCatalogue, Hello, Records, Welcome
 from cybercorp.protocol.events import EventKind, Severity
@@ -81,6 +81,10 @@ async def _greet(socket: Socket, codec: Codec, services: Services, host: LiveHos
     if not 0 < len(hello.stream) <= MAX_STREAM or not 50 <= hello.interval_ms <= 3_600_000:
         raise MalformedMessageError("The hello has a wrong stream or interval.", hint="Update the agent.")
     now = services.clock.monotonic()
+    if not host.connections.take(now):
+        raise LimitExceededError(
+            "This agent connects too often.", hint="See its log for why it is cut; it may come back in a minute."
+        )
     acked = services.store.acked_seq(host.key, hello.stream)
     link = AgentLink(host, hello.stream, acked, codec, now=now)
     services.agents.connect(link, now=now)
