@@ -1,15 +1,19 @@
 """Requests and answers over a real socket."""
 
+import contextlib
 import socket
+import threading
 
 import msgspec
 import pytest
 
 from cybercorp import AsyncClient, Client
+from cybercorp.client import http
 from cybercorp.client.calls import MSGPACK_MEDIA_TYPE
 from cybercorp.core.errors import (
     ConflictError,
     CyberCorpError,
+    LimitExceededError,
     MalformedMessageError,
     NotFoundError,
     StorageError,
@@ -162,3 +166,42 @@ def test_a_question_is_asked_again_once_when_the_connection_was_cut() -> None:
         with pytest.raises(UnreachableError):
             client.agents.create_enrolment()
     assert [one.method for one in server.asked] == ["GET", "GET", "POST"]
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+async def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch, blocking: bool) -> None:
+    """A server that sends more than a client can bear gets a clear error, whichever façade asks."""
+    monkeypatch.setattr(http, "MAX_ANSWER_BYTES", 1_000_000)
+    with FakeHttp(lambda asked: Answer(body=b"x" * 3_000_000)) as server:
+        with pytest.raises(LimitExceededError, match="Ask for fewer"):
+            if blocking:
+                with Client(server.url, token="t") as client:
+                    client.hosts.list()
+            else:
+                async with AsyncClient(server.url, token="t") as awaited:
+                    await awaited.hosts.list()
+
+
+def test_an_answer_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte in time, and never the last: the whole answer has a deadline too."""
+    monkeypatch.setattr(http, "LONGEST_ANSWER_S", 0.3)
+    over = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        peer, _ = listener.accept()
+        with peer, contextlib.suppress(OSError):
+            peer.recv(65536)
+            peer.sendall(b"HTTP/1.1 200 OK\r\nCyberCorp-Protocol: 1\r\nContent-Length: 1000000\r\n\r\n")
+            while not over.wait(0.05):
+                peer.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        dripping = threading.Thread(target=drip, args=(listener,))
+        dripping.start()
+        try:
+            with Client(f"http://127.0.0.1:{listener.getsockname()[1]}", token="t") as client:
+                with pytest.raises(UnreachableError, match="not complete"):
+                    client.hosts.list()
+        finally:
+            over.set()
+            dripping.join(10)
