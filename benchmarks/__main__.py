@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import agent_idle, agent_watched, dashboard, server_load, startup
-from benchmarks.measure import Result, machine, report
+from benchmarks.measure import Result, machine, peers, report
 from cybercorp.core.version import VERSION
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
@@ -16,7 +16,7 @@ HEAD = """# Performance
 Measured by `make bench` (one command each: `python -m benchmarks.NAME`), written by that run. Machines are shared and
 noisy: what counts is the ratio against the peer that ran at the same time on the same machine.
 
-Machine: {machine}. CyberCorp {version}, {day}.
+Machine: {machine}. CyberCorp {version}, {day}. Peers: {peers}.
 
 | work | figure | measured | bar | |
 |---|---|--:|--:|---|
@@ -41,7 +41,7 @@ def main() -> int:
             missing.append(f"`{name}` was not run: {reason}")
     code = report(results)
     day = f"{dt.datetime.now().astimezone():%Y-%m-%d}"
-    text = HEAD.format(machine=machine(), version=VERSION, day=day) + "".join(map(row, results))
+    text = HEAD.format(machine=machine(), version=VERSION, day=day, peers=peers()) + "".join(map(row, results))
     PAGE.write_text(text + "".join(f"\n{one}\n" for one in missing), encoding="utf-8")
     print(f"written to {PAGE}", file=sys.stderr)
     return code or int(bool(missing))

@@ -166,6 +166,20 @@ def find_child(pid: int, *words: str, timeout_s: float = 15) -> int:
     raise LookupError(f"process {pid} has no child {' '.join(words)}")
 
 
+def peers() -> str:
+    """The versions of the peers that are installed here, as they say them."""
+    found = []
+    for program, words in (
+        ("prometheus-node-exporter", ["--version"]),
+        (os.environ.get("GLANCES", "glances"), ["-V"]),
+    ):
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            told = subprocess.run([program, *words], capture_output=True, text=True, timeout=20, check=False)
+            first = (told.stdout or told.stderr).strip().splitlines()[:1]
+            found += [" ".join(line.partition("(branch")[0].split()) for line in first]
+    return "; ".join(found) or "no peers installed"
+
+
 def machine() -> str:
     """The machine and versions a result belongs to."""
     with contextlib.suppress(OSError):
