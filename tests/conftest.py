@@ -1,5 +1,6 @@
 """What every test has: property tests without a clock, and no way to the user's own data or credentials."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,10 @@ from tests.stack import Stack, running_stack
 
 settings.register_profile("shared-machine", deadline=None)  # other work on the machine must not fail a property
 settings.load_profile("shared-machine")
+
+# Whoever starts the tests in the background (nohup, a build agent) has these ignored, and every child would inherit that.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
