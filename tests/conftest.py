@@ -12,7 +12,7 @@ from tests.stack import Stack, running_stack
 settings.register_profile("shared-machine", deadline=None)  # other work on the machine must not fail a property
 settings.load_profile("shared-machine")
 
-# Whoever starts the tests in the background (nohup, a build agent) has these ignored, and every child would inherit that.
+# Whoever starts the tests in the background (nohup, a build agent) has these ignored, and children would inherit that.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
