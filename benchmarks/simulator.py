@@ -138,6 +138,18 @@ class Figures:
         self.failures: list[str] = []
 
 
+def open_socket(address: str, token: str) -> connect:
+    """A connection as agents and viewers of ours open it; use it with `async with`."""
+    return connect(
+        address,
+        additional_headers={"Authorization": f"Bearer {token}"},
+        subprotocols=[websockets.Subprotocol(SUBPROTOCOL_MSGPACK)],
+        compression=None,
+        ping_interval=None,
+        max_size=2**18,
+    )
+
+
 async def simulate_agent(
     index: int,
     address: str,
@@ -160,14 +172,7 @@ async def simulate_agent(
         clock_ms=time.time_ns() // 1_000_000,
         facts=HostFacts(hostname=f"sim-{index:04}", os_type="linux", cpu_count=4),
     )
-    async with connect(
-        f"{address}/api/v1/agents/connect",
-        additional_headers={"Authorization": f"Bearer {token}"},
-        subprotocols=[websockets.Subprotocol(SUBPROTOCOL_MSGPACK)],
-        compression=None,
-        ping_interval=None,
-        max_size=2**18,
-    ) as socket:
+    async with open_socket(f"{address}/api/v1/agents/connect", token) as socket:
         await socket.send(codec.encode("agent.hello", hello))
         codec.decode(await socket.recv())
         await socket.send(codec.encode("agent.catalogue", AnnounceCatalogue(id=series.id, series=series.series)))
@@ -215,14 +220,7 @@ async def read_acknowledgements(
 async def simulate_viewer(index: int, address: str, token: str, host: str, until: float, figures: Figures) -> None:
     """One viewer: a 40-row window of the fleet and every sample row of one host."""
     codec = Codec()
-    async with connect(
-        f"{address}/api/v1/live",
-        additional_headers={"Authorization": f"Bearer {token}"},
-        subprotocols=[websockets.Subprotocol(SUBPROTOCOL_MSGPACK)],
-        compression=None,
-        ping_interval=None,
-        max_size=2**18,
-    ) as socket:
+    async with open_socket(f"{address}/api/v1/live", token) as socket:
         fleet = Subscribe(subscription=1, topic=Topic.HOSTS, sort=HostSort.CPU, descending=True, limit=40)
         await socket.send(codec.encode("live.subscribe", fleet))
         await socket.send(codec.encode("live.subscribe", Subscribe(subscription=2, topic=Topic.METRICS, host=host)))

@@ -68,7 +68,7 @@ class IngestService:
         """
         catalogue = self._catalogues.get(announced.id)
         if catalogue is None or catalogue.series != announced.series:
-            catalogue = Catalogue(id=announced.id, series=announced.series)
+            catalogue = announced.to_catalogue()
             check_catalogue(catalogue)
             _keep_newest(self._catalogues, catalogue, MAX_SHARED_CATALOGUES)
         _keep_newest(link.catalogues, catalogue, MAX_CATALOGUES)
