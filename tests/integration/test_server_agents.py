@@ -291,8 +291,8 @@ def test_no_hello(server: ServerThread, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_silent_agent_is_cut(server: ServerThread, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing heard for too long: closed, and its host is disconnected."""
-    monkeypatch.setattr("cybercorp.server.websocket.agents.SILENT_S", 0.1)
-    monkeypatch.setattr("cybercorp.server.websocket.agents.SILENCE_CHECK_S", 0.1)
+    monkeypatch.setattr("cybercorp.server.websocket.agent_stream.SILENT_S", 0.1)
+    monkeypatch.setattr("cybercorp.server.websocket.agent_stream.SILENCE_CHECK_S", 0.1)
     with server.agent("a", interval_ms=50) as agent:
         assert agent.wait_closed()[0] == 1001
     server.wait_for_event(EventKind.HOST_DISCONNECTED, "a")

@@ -27,7 +27,7 @@ from cybercorp.server.jobs.restoring import restore_fleet
 from cybercorp.server.limits import raise_file_limit
 from cybercorp.server.log import write_lines
 from cybercorp.server.settings import ServerSettings
-from cybercorp.server.websocket.transport import LingeringProtocol
+from cybercorp.server.websocket.direct import DirectProtocol
 from cybercorp.server.wiring import Services, make_services
 from cybercorp.store.records.database import Records
 from cybercorp.store.timeseries.engine import TimeSeries
@@ -161,7 +161,7 @@ async def _serve(
         _LOG.info("CyberCorp %s is ready at %s; data in %s", VERSION, url, folder)
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         services.servers.stopping = True
-        services.sockets.stopping.set()
+        services.sockets.stop()
         server.should_exit = True
         await serving
         if not server.started:
@@ -186,7 +186,7 @@ def _config(services: Services) -> uvicorn.Config:
         make_app(services),
         loop="none",
         http="auto",
-        ws=LingeringProtocol,
+        ws=DirectProtocol,
         ws_max_size=MAX_MESSAGE_BYTES,
         ws_per_message_deflate=False,
         ws_ping_interval=20.0,

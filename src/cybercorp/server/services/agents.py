@@ -29,6 +29,7 @@ class AgentLink:
         self.close_code = 0
         self.close_reason = ""
         self.on_close: Callable[[], None] = lambda: None
+        self.send_now: Callable[[bytes], bool] = lambda message: False
         self._codec = codec
         self._rewound_to: int | None = None
 
@@ -36,7 +37,9 @@ class AgentLink:
         """Everything up to `seq` is durable."""
         if seq > self.acked_seq:
             self.acked_seq = seq
-            self.outbox.put_state("ack", self._codec.encode("agent.acknowledge", Acknowledge(seq=seq)))
+            data = self._codec.encode("agent.acknowledge", Acknowledge(seq=seq))
+            if not self.outbox.is_empty or not self.send_now(data):
+                self.outbox.put_state("ack", data)
 
     def refuse(self, refuse: Refuse) -> None:
         """Nothing after `refuse.seq` could be stored."""

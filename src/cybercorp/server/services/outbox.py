@@ -24,6 +24,11 @@ class Outbox:
         self._ready = asyncio.Event()
         self.overflowed = False
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits."""
+        return not self._entries and not self._states
+
     def put_state(self, key: Hashable, data: bytes) -> None:
         """Send this, in place of what waits under `key`."""
         self._states[key] = data

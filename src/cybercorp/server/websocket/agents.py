@@ -9,18 +9,16 @@ from typing import Any
 from litestar import WebSocket, websocket
 from litestar.di import NamedDependency
 
-from cybercorp.core.clock import Clock
 from cybercorp.core.errors import CyberCorpError, LimitExceededError, MalformedMessageError, UnauthenticatedError
 from cybercorp.core.version import VERSION
-from cybercorp.protocol.agents import AnnounceCatalogue, Hello, Records, Welcome
+from cybercorp.protocol.agents import Hello, Welcome
 from cybercorp.protocol.events import EventKind, Severity
-from cybercorp.protocol.processes import ProcessTable
 from cybercorp.protocol.registry import Codec, Direction, Permission
 from cybercorp.protocol.servers import MAX_MESSAGE_BYTES
 from cybercorp.server.problems import problem_of
 from cybercorp.server.services.agents import AgentLink
-from cybercorp.server.services.bodies import check_table
 from cybercorp.server.services.fleet import LiveHost
+from cybercorp.server.websocket.agent_stream import AgentStream, SilentError
 from cybercorp.server.websocket.connection import (
     CLOSE_S,
     Disconnected,
@@ -29,16 +27,12 @@ from cybercorp.server.websocket.connection import (
     close,
     close_reason,
     message_event,
-    send_all,
 )
 from cybercorp.server.websocket.connection import receive as receive_message
 from cybercorp.server.wiring import Services
 
 HELLO_S = 10.0
-SILENCE_CHECK_S = 5.0
-SILENT_S = 45.0
 MAX_STREAM = 64
-UNKNOWN_CATALOGUE = "unknown_catalogue"
 _BROKEN = {  # what the WebSocket layer closes for by itself
     1002: "it broke the WebSocket protocol.",
     1007: "it sent a text that is not UTF-8.",
@@ -105,21 +99,10 @@ async def _greet(socket: Socket, codec: Codec, services: Services, host: LiveHos
 
 
 async def _serve(socket: Socket, codec: Codec, services: Services, link: AgentLink) -> None:
-    closing = asyncio.Event()
-    link.on_close = closing.set
-    if link.close_code:  # while it was greeted
-        closing.set()
-    sender = asyncio.create_task(send_all(socket, link.outbox, codec))
-    reader = asyncio.create_task(_read(socket, codec, services, link))
-    waits = [asyncio.create_task(closing.wait()), asyncio.create_task(services.sockets.stopping.wait())]
     try:
-        await asyncio.wait({sender, reader, *waits}, return_when=asyncio.FIRST_COMPLETED)
-        error = reader.exception() if reader.done() else None
+        error = await AgentStream(socket, codec, services, link).run()
     finally:
         current = services.agents.disconnect(link)
-        for task in (sender, reader, *waits):
-            task.cancel()
-        await asyncio.gather(sender, reader, *waits, return_exceptions=True)
     if services.sockets.stopping.is_set():
         await close(socket, 1012, "the server restarts")
         return
@@ -129,54 +112,19 @@ async def _serve(socket: Socket, codec: Codec, services: Services, link: AgentLi
         await _refuse(socket, codec, error)
     elif link.close_code:
         await close(socket, link.close_code, link.close_reason)
-    elif isinstance(error, TimeoutError):
+    elif isinstance(error, SilentError):
         await close(socket, 1001, "nothing was heard for too long")
+    elif isinstance(error, TimeoutError):
+        await close(socket, 1013, "too slow: nothing was read for 10 s")
     elif isinstance(error, Disconnected):
         if error.code in _BROKEN:
             await _note_refusal(services, host, MalformedMessageError(_BROKEN[error.code]))
     elif error is not None:
         _LOG.error("the connection of a host failed", exc_info=error)
         await close(socket, 1011, "internal")
-    elif sender.done():
-        await close(socket, 1013, "too slow: nothing was read for 10 s")
     if current:
         services.processes.forget(host.key)
         await services.events.note_host(EventKind.HOST_DISCONNECTED, host, f"{host.name} disconnected.")
-
-
-async def _read(socket: Socket, codec: Codec, services: Services, link: AgentLink) -> None:
-    silent_s = max(SILENT_S, 0.003 * link.host.row.interval_ms)
-    async with asyncio.timeout(silent_s + SILENCE_CHECK_S) as silence:
-        await _read_messages(socket, codec, services, link, silence, silent_s)
-
-
-async def _read_messages(
-    socket: Socket, codec: Codec, services: Services, link: AgentLink, silence: asyncio.Timeout, silent_s: float
-) -> None:
-    clock: Clock = services.clock
-    loop = asyncio.get_running_loop()
-    extended_at = loop.time()
-    while True:
-        data = await receive_message(socket)
-        link.heard_at = clock.monotonic()
-        if (now := loop.time()) - extended_at > SILENCE_CHECK_S:  # a timer a message would cost more than the message
-            extended_at = now
-            silence.reschedule(now + silent_s + SILENCE_CHECK_S)
-        payload = codec.decode(data, Direction.AGENT_TO_SERVER).payload
-        try:
-            if type(payload) is Records:
-                services.ingest.take(link, payload.records)
-            elif isinstance(payload, ProcessTable):
-                check_table(payload)
-                services.processes.take(link.host, payload)
-            elif isinstance(payload, AnnounceCatalogue):
-                services.ingest.announce(link, payload)
-            else:
-                raise MalformedMessageError("A second hello was sent.", hint="Update the agent.")
-        except CyberCorpError as error:
-            if error.error_code != UNKNOWN_CATALOGUE:
-                raise
-            link.outbox.put_entry(codec.encode("problem", problem_of(error)))
 
 
 async def _refuse(socket: Socket, codec: Codec, error: CyberCorpError) -> None:
