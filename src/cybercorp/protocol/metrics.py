@@ -168,7 +168,10 @@ def parse_metric_selector(text: str) -> MetricSelector:
 
 
 class Aggregation(StrEnum):
-    """How the samples of one step become one number. `rate` is for counters: growth per second, resets repaired."""
+    """How the samples of one step become one number.
+
+    `rate` and `increase` are for counters: growth per second and growth, resets repaired.
+    """
 
     AVG = "avg"
     MIN = "min"
@@ -177,7 +180,58 @@ class Aggregation(StrEnum):
     LAST = "last"
     COUNT = "count"
     RATE = "rate"
+    INCREASE = "increase"
     QUANTILE = "quantile"
+
+
+class Grouping(StrEnum):
+    """How the series of one group become one, point by point; unknown values are left out."""
+
+    AVG = "avg"
+    SUM = "sum"
+    MIN = "min"
+    MAX = "max"
+    COUNT = "count"
+    QUANTILE = "quantile"
+
+
+class Ranking(StrEnum):
+    """The number of a series over the whole range that `topk` and `bottomk` compare."""
+
+    AVG = "avg"
+    MIN = "min"
+    MAX = "max"
+    SUM = "sum"
+    LAST = "last"
+
+
+class Downsample(StrEnum):
+    """How a curve is thinned out for a chart; `minmaxlttb` keeps real samples, the peaks among them."""
+
+    MINMAXLTTB = "minmaxlttb"
+
+
+class GroupKey(msgspec.Struct, frozen=True, kw_only=True):
+    """What the series of one group have in common: their `host`, an `attribute`, or a `label` of their hosts."""
+
+    kind: str
+    name: str = ""
+
+
+def parse_group_key(text: str) -> GroupKey:
+    """`host`, `label:env`, or an attribute: `cpu`, `device` (`attribute:host` where it has a name of ours).
+
+    Raises InvalidInputError.
+    """
+    kind, colon, name = text.strip().partition(":")
+    if not colon:
+        kind, name = ("host", "") if kind == "host" else ("attribute", kind)
+    if (kind == "host" and not colon) or (kind in ("label", "attribute") and 0 < len(name) <= MAX_NAME_LENGTH):
+        return GroupKey(kind=kind, name=name)
+    raise InvalidInputError(
+        f"'{text[:80]}' is nothing to group by.",
+        hint="Group by host, by an attribute of the metric (cpu, device), or by a label of the hosts (label:env).",
+    )
 
 
 class MetricDescription(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,7 +248,11 @@ class MetricDescription(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SeriesPoints(msgspec.Struct, frozen=True, kw_only=True):
-    """One series of an answer: a value for each step, null where nothing is known."""
+    """One series of an answer: a value for each step, null where nothing is known.
+
+    Of a group `members` series were made one; `host`, `attributes` and `labels` (of hosts) hold only what it was
+    grouped by. Where the answer was downsampled, `values[i]` is that of `times_ms[i]`, and null breaks the curve.
+    """
 
     host: str
     host_id: str
@@ -203,6 +261,9 @@ class SeriesPoints(msgspec.Struct, frozen=True, kw_only=True):
     unit: str
     kind: MetricKind
     values: list[float | None]
+    labels: dict[str, str] = {}
+    members: int = 1
+    times_ms: list[int] | None = None
 
     @property
     def key(self) -> str:
@@ -212,7 +273,8 @@ class SeriesPoints(msgspec.Struct, frozen=True, kw_only=True):
 class QueryAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A range query's answer. Point i covers `[start_ms + i*step_ms, start_ms + (i+1)*step_ms)`.
 
-    `unit` of a series is already that of the aggregation: a rate of `By` is `By/s`.
+    `unit` of a series is already that of the aggregation: a rate of `By` is `By/s`. `tier` is what was read: every
+    sample (`raw`) or their exact summaries (`1m`, `1h`). `found` counts the series before `topk` or `bottomk`.
     """
 
     start_ms: int
@@ -220,6 +282,8 @@ class QueryAnswer(msgspec.Struct, frozen=True, kw_only=True):
     points: int
     aggregation: str
     series: list[SeriesPoints]
+    tier: str = "raw"
+    found: int | None = None
 
 
 class LatestValue(msgspec.Struct, frozen=True, kw_only=True):

@@ -89,9 +89,10 @@ def reference(
         for place, (timestamp, values) in enumerate(rows)
         if lasting[timestamp] == place and key in values and math.isfinite(values[key])
     ]
-    if aggregation is Aggregation.RATE:
+    if aggregation in (Aggregation.RATE, Aggregation.INCREASE):
         low, high = start_ms - max(LOOKBACK_MS, step_ms), start_ms + points * step_ms
-        return _rates([one for one in visible if one[1] >= 0 and low <= one[0] < high], start_ms, step_ms, points)
+        counted = [one for one in visible if one[1] >= 0 and low <= one[0] < high]
+        return _growth(counted, start_ms, step_ms, points, aggregation)
     answer = []
     for point in range(points):
         low = start_ms + point * step_ms
@@ -119,14 +120,19 @@ def _reduce(values: list[float], aggregation: Aggregation, quantile: float | Non
     return functions[aggregation](values)
 
 
-def _rates(visible: list[tuple[int, float]], start_ms: int, step_ms: int, points: int) -> list[float]:
+def _growth(
+    visible: list[tuple[int, float]], start_ms: int, step_ms: int, points: int, aggregation: Aggregation
+) -> list[float]:
     grown, covered = [0.0] * points, [0] * points
     for (before_ms, before), (now_ms, now) in itertools.pairwise(visible):
         point = (now_ms - start_ms) // step_ms
         if 0 < now_ms - before_ms <= max(LOOKBACK_MS, step_ms) and 0 <= point < points:
             grown[point] += now - before if now >= before else now
             covered[point] += now_ms - before_ms
-    return [up * 1000 / time if time else math.nan for up, time in zip(grown, covered, strict=True)]
+    per_second = aggregation is Aggregation.RATE
+    return [
+        (up * 1000 / time if per_second else up) if time else math.nan for up, time in zip(grown, covered, strict=True)
+    ]
 
 
 def assert_same(found: Iterable[float], expected: Iterable[float]) -> None:

@@ -7,13 +7,20 @@ result that does not fit into a float64.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cybercorp.protocol.metrics import Aggregation
 from cybercorp.store.timeseries.rows import Floats, Integers
 
 LOOKBACK_MS = 300_000
 """A rate starts from the sample before the step when that is at most so much older (or a step, if that is more)."""
+
+GROWTH = frozenset({Aggregation.RATE, Aggregation.INCREASE})
+"""What compares neighbours instead of values, and so needs the sample before the range as well."""
+
+
+def reach_ms(aggregation: Aggregation, step_ms: int) -> int:
+    """How much before its range an aggregation looks."""
+    return max(LOOKBACK_MS, step_ms) if aggregation in GROWTH else 0
 
 
 def aggregate(
@@ -31,19 +38,67 @@ def aggregate(
     Of rows with the same timestamp the one that arrived last counts. Point i covers
     `[start_ms + i*step_ms, start_ms + (i+1)*step_ms)`. Rows outside are left out, but for the one a rate starts from.
     """
-    timestamps, values = _without_replaced(timestamps, values)
-    with np.errstate(over="ignore", invalid="ignore"):
-        if aggregation is Aggregation.RATE:
-            result = _rates(timestamps, values, start_ms, step_ms, points)
-        else:
-            result = _steps(timestamps, values, start_ms, step_ms, points, aggregation, quantile)
-    result[~np.isfinite(result)] = np.nan
-    return result
+    count = values.shape[1]
+    timestamps, values = without_replaced(timestamps, values)
+    if aggregation not in GROWTH and not is_increasing(timestamps):
+        order = np.argsort(timestamps, kind="stable")
+        timestamps, values = timestamps[order], values[order]
+    result = aggregate_runs(
+        np.tile(timestamps, count),
+        values.T.ravel(),
+        np.full(count, len(timestamps)),
+        start_ms=start_ms,
+        step_ms=step_ms,
+        points=points,
+        aggregation=aggregation,
+        quantile=quantile,
+    )
+    return result.T
 
 
-def _without_replaced(timestamps: Integers, values: Floats) -> tuple[Integers, Floats]:
+def aggregate_runs(
+    timestamps: Integers,
+    values: Floats,
+    lengths: Integers,
+    *,
+    start_ms: int,
+    step_ms: int,
+    points: int,
+    aggregation: Aggregation,
+    quantile: float | None = None,
+) -> Floats:
+    """Many series at once: the first `lengths[0]` rows are the first one's, and so on; [series, points].
+
+    The rows of each are sorted by time without replaced ones; for growth they are in order of arrival instead.
+    """
+    result = np.full(len(lengths) * points, np.nan)
+    known = np.isfinite(values)
+    low = start_ms - reach_ms(aggregation, step_ms)
+    known &= (timestamps >= low) & (timestamps < start_ms + points * step_ms)
+    if aggregation in GROWTH:
+        known &= values >= 0
+    series = np.repeat(np.arange(len(lengths)), lengths)
+    if not known.all():
+        timestamps, values, series = timestamps[known], values[known], series[known]
+    if len(values):
+        with np.errstate(over="ignore", invalid="ignore"):
+            if aggregation in GROWTH:
+                _grow(result, timestamps, values, series, start_ms, step_ms, points, aggregation)
+            else:
+                steps = (timestamps - start_ms) // step_ms if points > 1 else 0
+                _reduce(result, values, series * points + steps, aggregation, quantile)
+        result[~np.isfinite(result)] = np.nan
+    return result.reshape(len(lengths), points)
+
+
+def is_increasing(timestamps: Integers) -> bool:
+    """Whether every row is later than the one before."""
+    return len(timestamps) < 2 or bool((timestamps[1:] > timestamps[:-1]).all())
+
+
+def without_replaced(timestamps: Integers, values: Floats) -> tuple[Integers, Floats]:
     """Drop every row that a later one with the same timestamp replaces; the order of arrival stays."""
-    if len(timestamps) < 2 or (timestamps[1:] > timestamps[:-1]).all():
+    if is_increasing(timestamps):
         return timestamps, values
     order = np.argsort(timestamps, kind="stable")
     ordered = timestamps[order]
@@ -55,103 +110,63 @@ def _without_replaced(timestamps: Integers, values: Floats) -> tuple[Integers, F
     return timestamps[keep], values[keep]
 
 
-def _steps(
-    timestamps: Integers,
-    values: Floats,
-    start_ms: int,
-    step_ms: int,
-    points: int,
-    aggregation: Aggregation,
-    quantile: float | None,
-) -> Floats:
-    if len(timestamps) > 1 and not (timestamps[1:] > timestamps[:-1]).all():
-        order = np.argsort(timestamps, kind="stable")
-        timestamps, values = timestamps[order], values[order]
-    low, high = np.searchsorted(timestamps, [start_ms, start_ms + points * step_ms]).tolist()
-    result = np.full((points, values.shape[1]), np.nan)
-    if low == high:
-        return result
-    values = values[low:high]
-    places = (timestamps[low:high] - start_ms) // step_ms
-    firsts = np.flatnonzero(np.diff(places, prepend=-1))  # the first row of each step that has rows
-    filled = places[firsts]
-    known = np.isfinite(values)
+def _reduce(result: Floats, values: Floats, places: Integers, aggregation: Aggregation, quantile: float | None) -> None:
+    """Values, of which neighbours share a place of `result`, to one value for each place."""
     if aggregation is Aggregation.QUANTILE:
-        half = 0.5 if quantile is None else quantile
-        for column in range(values.shape[1]):
-            mask = known[:, column]
-            result[:, column] = _quantiles(places[mask], values[mask, column], points, half)
-        return result
-    result[filled] = _reduced(values, known, firsts, aggregation)
-    return result
-
-
-def _reduced(values: Floats, known: NDArray[np.bool_], firsts: Integers, aggregation: Aggregation) -> Floats:
-    everything = bool(known.all())
-    counts = np.add.reduceat(known, firsts, axis=0, dtype=np.float64)
+        values = values[np.lexsort((values, places))]
+    firsts = np.flatnonzero(np.diff(places, prepend=-1))
+    filled = places[firsts]
+    counts = np.diff(firsts, append=len(values))
     match aggregation:
         case Aggregation.COUNT:
-            found = counts
+            result[filled] = counts
         case Aggregation.MIN:
-            found = np.minimum.reduceat(values if everything else np.where(known, values, np.inf), firsts, axis=0)
+            result[filled] = np.minimum.reduceat(values, firsts)
         case Aggregation.MAX:
-            found = np.maximum.reduceat(values if everything else np.where(known, values, -np.inf), firsts, axis=0)
+            result[filled] = np.maximum.reduceat(values, firsts)
         case Aggregation.LAST:
-            rows = np.where(known, np.arange(len(values))[:, None], -1)
-            last = np.maximum.reduceat(rows, firsts, axis=0)
-            found = np.take_along_axis(values, np.maximum(last, 0), axis=0)
+            result[filled] = values[firsts + counts - 1]
+        case Aggregation.QUANTILE:
+            result[filled] = _ranked(values, firsts, counts, 0.5 if quantile is None else quantile)
+        case Aggregation.SUM:
+            result[filled] = np.add.reduceat(values, firsts)
         case _:
-            found = np.add.reduceat(values if everything else np.where(known, values, 0.0), firsts, axis=0)
-            if aggregation is Aggregation.AVG:
-                found = found / np.maximum(counts, 1)
-    return np.where(counts > 0, found, np.nan)
+            result[filled] = np.add.reduceat(values, firsts) / counts
 
 
-def _quantiles(places: Integers, values: Floats, points: int, quantile: float) -> Floats:
+def _ranked(values: Floats, firsts: Integers, counts: Integers, quantile: float) -> Floats:
     """Linear between the two nearest ranks, as numpy's default and PromQL's quantile_over_time."""
-    result = np.full(points, np.nan)
-    if not len(values):
-        return result
-    values = values[np.lexsort((values, places))]
-    firsts = np.flatnonzero(np.diff(places, prepend=-1))
-    counts = np.diff(firsts, append=len(values))
     rank = quantile * (counts - 1)
     lower = np.floor(rank).astype(np.int64)
     upper = np.minimum(lower + 1, counts - 1)
     fraction = rank - lower
-    result[places[firsts]] = values[firsts + lower] * (1 - fraction) + values[firsts + upper] * fraction
-    return result
+    found: Floats = values[firsts + lower] * (1 - fraction) + values[firsts + upper] * fraction
+    return found
 
 
-def _rates(timestamps: Integers, values: Floats, start_ms: int, step_ms: int, points: int) -> Floats:
-    result = np.full((points, values.shape[1]), np.nan)
-    reach = (timestamps >= start_ms - max(LOOKBACK_MS, step_ms)) & (timestamps < start_ms + points * step_ms)
-    if not reach.all():
-        timestamps, values = timestamps[reach], values[reach]
-    for column in range(values.shape[1]):
-        known = np.isfinite(values[:, column]) & (values[:, column] >= 0)
-        result[:, column] = _rate(timestamps[known], values[known, column], start_ms, step_ms, points)
-    return result
-
-
-def _rate(timestamps: Integers, values: Floats, start_ms: int, step_ms: int, points: int) -> Floats:
-    """Growth between neighbours in order of *arrival*, divided by the time between them, in the step of the later one.
+def _grow(
+    result: Floats,
+    timestamps: Integers,
+    values: Floats,
+    series: Integers,
+    start_ms: int,
+    step_ms: int,
+    points: int,
+    aggregation: Aggregation,
+) -> None:
+    """Growth between neighbours in order of *arrival*, in the step of the later one; a rate: by the time between them.
 
     A counter only grows in order of arrival: after its host's clock was set back, sorting by time would mix two
     stretches and make each change of stretch look like a reset. A pair that goes back in time, or over a gap, tells
     nothing. A value below its predecessor is a reset to zero in between, as Prometheus reads it.
     """
-    result = np.full(points, np.nan)
     elapsed = np.diff(timestamps)
     growth = np.diff(values)
     growth = np.where(growth < 0, values[1:], growth)
-    places = (timestamps[1:] - start_ms) // step_ms
-    usable = (elapsed > 0) & (elapsed <= max(LOOKBACK_MS, step_ms)) & (places >= 0) & (places < points)
-    if not usable.any():
-        return result
-    places = places[usable]
-    total = np.bincount(places, weights=growth[usable], minlength=points)
-    covered = np.bincount(places, weights=elapsed[usable], minlength=points)
+    steps = (timestamps[1:] - start_ms) // step_ms
+    usable = (elapsed > 0) & (elapsed <= max(LOOKBACK_MS, step_ms)) & (steps >= 0) & (series[1:] == series[:-1])
+    places = (series[1:] * points + steps)[usable]
+    covered = np.bincount(places, weights=elapsed[usable], minlength=len(result))
+    total = np.bincount(places, weights=growth[usable], minlength=len(result))
     filled = covered > 0
-    result[filled] = total[filled] / covered[filled] * 1000.0
-    return result
+    result[filled] = total[filled] / covered[filled] * 1000.0 if aggregation is Aggregation.RATE else total[filled]

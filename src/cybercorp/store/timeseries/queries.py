@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cybercorp.protocol.metrics import Aggregation, MetricSelector, Series
-from cybercorp.store.timeseries.aggregations import LOOKBACK_MS, aggregate
+from cybercorp.store.timeseries.aggregations import aggregate, reach_ms
 from cybercorp.store.timeseries.chunks import SAMPLES, ChunkReader, DamagedChunkError
 from cybercorp.store.timeseries.reading import Picture, look, slices_of, take_picture
 from cybercorp.store.timeseries.rows import Floats, Integers, Selection, SeriesResult
@@ -16,7 +16,7 @@ from cybercorp.store.timeseries.session import Session
 from cybercorp.store.timeseries.state import HeadRow, State
 from cybercorp.store.timeseries.storage import ChunkBodies, ChunkEntry
 
-WORKING_VALUES = 1 << 22  # at most so many values of one host are decoded at once
+WORKING_VALUES = 1 << 20  # at most so many values of one host are decoded at once
 
 
 class _Column(NamedTuple):
@@ -89,7 +89,7 @@ class Queries:
         quantile: float | None,
     ) -> list[SeriesResult]:
         end_ms = start_ms + points * step_ms
-        from_ms = start_ms - (max(LOOKBACK_MS, step_ms) if aggregation is Aggregation.RATE else 0)
+        from_ms = start_ms - reach_ms(aggregation, step_ms)
         picture = take_picture(state, host, SAMPLES, from_ms, end_ms)
         inside = {one.catalogue for one in picture.entries if one.end_ms >= start_ms}
         inside |= {row.catalogue for row in picture.head if row.timestamp_ms >= start_ms}
