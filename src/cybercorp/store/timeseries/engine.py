@@ -43,7 +43,7 @@ from cybercorp.store.timeseries.session import Session
 from cybercorp.store.timeseries.settings import TimeSeriesSettings
 from cybercorp.store.timeseries.sqlite import SqliteStorage
 from cybercorp.store.timeseries.state import HeadRow, State
-from cybercorp.store.timeseries.storage import CatalogueRow, ChunkStorage, HostMark
+from cybercorp.store.timeseries.storage import CatalogueRow, ChunkStorage, HostMark, LogEntry
 
 ACK_ONLY = -1
 MAX_BATCH_BYTES = 16 * 1024**2
@@ -257,7 +257,7 @@ class TimeSeries:
             fresh = [state.catalogues.row(one) for one in numbers if not state.catalogues.is_stored(one)]
             number = state.next_log
         started = self._clock.monotonic()
-        self._session.storage.append(number, rows[-1].received_ms, pack_batch(number, rows), fresh)
+        self._session.storage.append(LogEntry(number, rows[-1].received_ms, b"", pack_batch(number, rows)), fresh)
         now = self._clock.monotonic()
         self._commits += 1
         self._commit_ms.append((now - started) * 1000)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from cybercorp.store.timeseries.batches import DamagedBatchError, LogRow, unpack_batch
+from cybercorp.store.timeseries.chunks import DamagedChunkError
 from cybercorp.store.timeseries.rows import LatestRow
 from cybercorp.store.timeseries.state import HeadRow, HostState, State
 from cybercorp.store.timeseries.storage import ChunkStorage
 
+MAX_ENTRY_BYTES = 1 << 30
 _UNKNOWN_AGE = float("-inf")  # recovered rows are due for sealing at once
 
 
@@ -27,15 +29,17 @@ def load_state(storage: ChunkStorage) -> State:
             state.notes.append(f"Chunk {entry.id} of host {entry.host} cannot be read: its catalogue is damaged.")
         else:
             state.host(entry.host).index(entry.kind).add(entry)
-    for number, received_ms, data in storage.log():
-        try:
-            rows = unpack_batch(number, data)
-        except DamagedBatchError as error:
-            state.notes.append(
-                f"Log entry {number}, received at {received_ms} ms, is damaged ({error}); its rows are lost."
-            )
-            continue
-        _recover(state, number, rows)
+    with storage.reader() as bodies:
+        for number, received_ms, _ in storage.log_heads():
+            try:
+                with bodies.log_body(number) as read:
+                    rows = unpack_batch(number, read(0, MAX_ENTRY_BYTES))
+            except (DamagedBatchError, DamagedChunkError) as error:
+                state.notes.append(
+                    f"Log entry {number}, received at {received_ms} ms, is damaged ({error}); its rows are lost."
+                )
+                continue
+            _recover(state, number, rows)
     return state
 
 

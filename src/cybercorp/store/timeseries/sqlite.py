@@ -7,6 +7,7 @@ import queue
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from cybercorp.store.timeseries.storage import (
     ChunkGoneError,
     HostMark,
     Loaded,
+    LogEntry,
     Sizes,
 )
 
@@ -70,15 +72,19 @@ class SqliteStorage:
                 damage=damage,
             )
 
-    def log(self) -> Iterator[tuple[int, int, bytes]]:
+    def log_heads(self) -> Iterator[tuple[int, int, bytes]]:
         with self._errors():
-            yield from self._writer.execute("SELECT number, received_ms, body FROM log ORDER BY number")
+            yield from self._writer.execute("SELECT number, received_ms, head FROM log ORDER BY number")
 
-    def append(self, number: int, received_ms: int, batch: bytes, catalogues: Sequence[CatalogueRow]) -> None:
+    def append(self, entry: LogEntry, catalogues: Sequence[CatalogueRow]) -> None:
         with self._transaction() as connection:
             if catalogues:
                 connection.executemany("INSERT INTO catalogues VALUES (?, ?, ?, ?, ?)", _checked(catalogues))
-            connection.execute("INSERT INTO log VALUES (?, ?, ?, ?)", (number, received_ms, len(batch), batch))
+            size = len(entry.head) + len(entry.body)
+            connection.execute(
+                "INSERT INTO log VALUES (?, ?, ?, ?, ?)",
+                (entry.number, entry.received_ms, size, entry.head, entry.body),
+            )
 
     def add_chunks(self, chunks: Sequence[tuple[ChunkEntry, bytes]], marks: Sequence[HostMark]) -> None:
         with self._transaction() as connection:
@@ -262,10 +268,23 @@ class SqliteBodies:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
+    def open(self, chunk_id: int) -> AbstractContextManager[Read]:
+        return self._open("chunk_bodies", chunk_id)
+
+    def log_head(self, number: int) -> bytes:
+        found = self._connection.execute("SELECT head FROM log WHERE number = ?", (number,)).fetchone()
+        if found is None:
+            raise ChunkGoneError
+        head: bytes = found[0]
+        return head
+
+    def log_body(self, number: int) -> AbstractContextManager[Read]:
+        return self._open("log", number)
+
     @contextlib.contextmanager
-    def open(self, chunk_id: int) -> Iterator[Read]:
+    def _open(self, table: str, number: int) -> Iterator[Read]:
         try:
-            blob = self._connection.blobopen("chunk_bodies", "body", chunk_id, readonly=True)
+            blob = self._connection.blobopen(table, "body", number, readonly=True)
         except sqlite3.OperationalError as error:
             if "no such rowid" in str(error):
                 raise ChunkGoneError from None

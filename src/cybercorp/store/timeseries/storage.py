@@ -60,6 +60,18 @@ class HostMark(NamedTuple):
     dropped: int
 
 
+class LogEntry(NamedTuple):
+    """All rows of one commit: `head` says which, `body` holds their values and is read only when they are needed.
+
+    Entries of older versions have an empty head: their body tells everything.
+    """
+
+    number: int
+    received_ms: int
+    head: bytes
+    body: bytes
+
+
 class Loaded(NamedTuple):
     """All that is read when the database is opened, but the chunks' bodies. `damage` tells what could not be used."""
 
@@ -82,11 +94,11 @@ class Sizes(NamedTuple):
 class ChunkStorage(Protocol):
     def load(self) -> Loaded: ...
 
-    def log(self) -> Iterator[tuple[int, int, bytes]]:
-        """Every log entry in order: its number, when it was received, its bytes."""
+    def log_heads(self) -> Iterator[tuple[int, int, bytes]]:
+        """Every log entry in order: its number, when it was received, its head. No body is read."""
         ...
 
-    def append(self, number: int, received_ms: int, batch: bytes, catalogues: Sequence[CatalogueRow]) -> None:
+    def append(self, entry: LogEntry, catalogues: Sequence[CatalogueRow]) -> None:
         """Durable on return."""
         ...
 
@@ -134,8 +146,16 @@ class ChunkStorage(Protocol):
 
 
 class ChunkBodies(Protocol):
-    """A reader's view of the chunks' bytes."""
+    """A reader's view of the bytes of chunks and log entries."""
 
     def open(self, chunk_id: int) -> AbstractContextManager[Read]:
         """Raises ChunkGoneError, DamagedChunkError."""
+        ...
+
+    def log_head(self, number: int) -> bytes:
+        """The head of a log entry. Raises ChunkGoneError."""
+        ...
+
+    def log_body(self, number: int) -> AbstractContextManager[Read]:
+        """The body of a log entry. Raises ChunkGoneError, DamagedChunkError."""
         ...

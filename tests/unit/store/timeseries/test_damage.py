@@ -20,6 +20,7 @@ from cybercorp.core.errors import (
 )
 from cybercorp.protocol.metrics import Aggregation
 from cybercorp.store.timeseries.chunks import PREFIX_BYTES
+from cybercorp.store.timeseries.schema import SCHEMA
 from tests.unit.store.building import CPU, DISK, START_MS, ask, fill, open_store
 
 MINUTE_MS = 60_000
@@ -66,7 +67,7 @@ class TestOpening:
             newer.execute("UPDATE meta SET value = '99' WHERE key = 'schema'")
         with pytest.raises(StorageNewerError) as caught:
             open_store(tmp_path)
-        assert "schema 99; this version knows 1" in caught.value.message
+        assert f"schema 99; this version knows {SCHEMA}" in caught.value.message
         assert "Install that version" in caught.value.hint
 
     def test_an_unwritable_folder(self, tmp_path: Path) -> None:

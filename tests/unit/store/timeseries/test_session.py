@@ -17,7 +17,7 @@ from cybercorp.protocol.metrics import Aggregation
 from cybercorp.store.timeseries.engine import TimeSeries
 from cybercorp.store.timeseries.settings import TimeSeriesSettings
 from cybercorp.store.timeseries.sqlite import SqliteStorage
-from cybercorp.store.timeseries.storage import CatalogueRow
+from cybercorp.store.timeseries.storage import CatalogueRow, LogEntry
 from tests.unit.store.building import CPU, FIRST, SECOND, START_MS, ask, fill, open_store, sample
 
 ROOT = Path(__file__).parents[4]
@@ -28,10 +28,10 @@ class _FailingStorage(SqliteStorage):
 
     before = after = broken = False
 
-    def append(self, number: int, received_ms: int, batch: bytes, catalogues: Sequence[CatalogueRow]) -> None:
+    def append(self, entry: LogEntry, catalogues: Sequence[CatalogueRow]) -> None:
         if self.before:
             raise StorageError("disk I/O error")
-        super().append(number, received_ms, batch, catalogues)
+        super().append(entry, catalogues)
         if self.after:
             raise StorageError("disk I/O error")
 
