@@ -23,7 +23,8 @@ class EventService:
     def __init__(self, repository: EventRepository, clock: Clock) -> None:
         self._repository = repository
         self._clock = clock
-        self._appending = asyncio.Lock()
+        self._waiting: list[tuple[Sequence[NewEvent], asyncio.Future[None]]] = []
+        self._appending: asyncio.Task[None] | None = None
         self.on_appended: Callable[[list[Event]], None] = lambda events: None
 
     @property
@@ -62,10 +63,33 @@ class EventService:
             _LOG.warning("an event was not stored: %s %s", message, error)
 
     async def append(self, events: Sequence[NewEvent]) -> None:
-        """Append events; durable on return."""
-        if events:
-            async with self._appending:  # followers are told in the order of the log
-                self.on_appended(await self._repository.append(events))
+        """Append events; durable on return. What comes meanwhile shares the next transaction. Raises StorageError."""
+        if not events:
+            return
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((events, done))
+        if self._appending is None:
+            self._appending = asyncio.create_task(self._append_waiting())
+        await done
+
+    async def _append_waiting(self) -> None:
+        """One transaction after the other until nobody waits; followers are told in the order of the log."""
+        try:
+            while self._waiting:
+                group, self._waiting = self._waiting, []
+                try:
+                    self.on_appended(await self._repository.append([one for events, _ in group for one in events]))
+                except BaseException as error:
+                    for _, done in group:
+                        _fail(done, error)
+                    if not isinstance(error, Exception):
+                        raise
+                else:
+                    for _, done in group:
+                        if not done.done():
+                            done.set_result(None)
+        finally:
+            self._appending = None
 
     async def page(
         self,
@@ -110,3 +134,9 @@ class EventService:
             if page.next_after is None:
                 return events, after, whole
             position = page.next_after
+
+
+def _fail(done: asyncio.Future[None], error: BaseException) -> None:
+    if not done.done():
+        done.set_exception(error)
+        done.exception()  # who has gone meanwhile does not ask

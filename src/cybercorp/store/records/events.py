@@ -33,13 +33,16 @@ class EventRepository:
 
     async def append(self, events: Sequence[NewEvent]) -> list[Event]:
         """Durable on return; the events with their ids, in the same order."""
-        made = []
+        rows = [
+            {**msgspec.structs.asdict(one), "attributes": msgspec.json.encode(one.attributes).decode()}
+            for one in events
+        ]
+        if not rows:
+            return []
+        insert = EVENTS.insert().returning(EVENTS.c.id, sort_by_parameter_order=True)
         async with self._connections.writing() as connection:
-            for one in events:
-                values = {**msgspec.structs.asdict(one), "attributes": msgspec.json.encode(one.attributes).decode()}
-                inserted = await connection.execute(EVENTS.insert().values(values).returning(EVENTS.c.id))
-                made.append(Event(id=inserted.scalar_one(), **msgspec.structs.asdict(one)))
-        return made
+            ids = (await connection.execute(insert, rows)).scalars().all()
+        return [Event(id=number, **msgspec.structs.asdict(one)) for number, one in zip(ids, events, strict=True)]
 
     async def page(
         self,
