@@ -31,6 +31,7 @@ class Permission(StrEnum):
     PROCESSES_VIEW = "processes:view"
     EVENTS_VIEW = "events:view"
     SERVER_VIEW = "server:view"
+    RECORDINGS_EXPORT = "recordings:export"
     LIVE_CONNECT = "live:connect"
 
 

@@ -23,6 +23,7 @@ from cybercorp.server.api.hosts import HostController
 from cybercorp.server.api.metrics import MetricController
 from cybercorp.server.api.negotiation import NegotiatedResponse
 from cybercorp.server.api.parameters import refuse_unknown_parameters
+from cybercorp.server.api.recordings import RecordingController
 from cybercorp.server.api.servers import ServerController
 from cybercorp.server.gate import Gate
 from cybercorp.server.jobs.loops import Jobs
@@ -63,6 +64,7 @@ def make_app(services: Services) -> Gate:
             MetricController,
             EventController,
             AgentController,
+            RecordingController,
             ServerController,
             DocumentController,
             agents_socket,

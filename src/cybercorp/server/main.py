@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import uvicorn
@@ -109,7 +110,7 @@ async def serve(
         )
         store = await asyncio.to_thread(TimeSeries.open, folder / SAMPLES_FILE, limits, clock)
         try:
-            await _serve(settings, listener, clock, records, store, folder, stop or asyncio.Event())
+            await serve_store(settings, listener, clock, records, store, folder, stop or asyncio.Event())
         finally:
             await asyncio.to_thread(store.close)
     finally:
@@ -132,7 +133,7 @@ async def _open_records(folder: Path) -> Records:
         ) from error
 
 
-async def _serve(
+async def serve_store(
     settings: ServerSettings,
     listener: socket.socket,
     clock: Clock,
@@ -140,12 +141,19 @@ async def _serve(
     store: TimeSeries,
     folder: Path,
     stop: asyncio.Event,
+    *,
+    recorded: bool = False,
 ) -> None:
+    """Serve what is open already, until `stop`. `recorded`: it is a recording, which nobody may change."""
     services = make_services(settings, clock, records, store)
+    if recorded:
+        services = replace(services, recorded=True)
+        services.access.viewing_only = True
     hosts = [services.fleet.add(row) for row in await records.hosts.list_()]
     await asyncio.to_thread(restore_fleet, services, hosts)
     url = await _write_owner(services, listener, folder)
-    await _note(services, EventKind.SERVER_STARTED, f"The server {VERSION} started.")
+    if not recorded:
+        await _note(services, EventKind.SERVER_STARTED, f"The server {VERSION} started.")
     server = uvicorn.Server(_config(services))
     loop = asyncio.get_running_loop()
     if threading.current_thread() is threading.main_thread():  # else somebody else's process, and signals, and memory
@@ -168,7 +176,8 @@ async def _serve(
             raise InternalError("The server could not start.", hint="Its log says why; please report it.")
     finally:
         stopping.cancel()
-        await _note(services, EventKind.SERVER_STOPPED, "The server stopped.")
+        if not recorded:
+            await _note(services, EventKind.SERVER_STOPPED, "The server stopped.")
         services.metrics.close()
         services.ingest.close()
         _LOG.info("The server stopped.")

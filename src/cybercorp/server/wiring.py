@@ -14,6 +14,7 @@ from cybercorp.server.services.ingest import IngestService
 from cybercorp.server.services.live import LiveService
 from cybercorp.server.services.metrics import MetricService
 from cybercorp.server.services.processes import ProcessService
+from cybercorp.server.services.recordings import RecordingService
 from cybercorp.server.services.replay import ReplayService
 from cybercorp.server.services.servers import ServerService
 from cybercorp.server.services.windows import WindowService
@@ -41,9 +42,11 @@ class Services:
     metrics: MetricService
     processes: ProcessService
     replay: ReplayService
+    recordings: RecordingService
     live: LiveService
     ingest: IngestService
     servers: ServerService
+    recorded: bool = False  # a recording is served: nothing is added to it, and nothing grows too old
 
     async def remove_host(self, id_or_name: str) -> None:
         """Forget a host: its record, connection, viewers and history. Raises NotFoundError."""
@@ -94,6 +97,7 @@ def make_services(settings: ServerSettings, clock: Clock, records: Records, stor
         metrics=metrics,
         processes=processes,
         replay=ReplayService(store, metrics, fleet),
+        recordings=RecordingService(store, metrics, events, clock),
         live=live,
         ingest=ingest,
         servers=servers,

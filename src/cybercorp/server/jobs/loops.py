@@ -84,6 +84,8 @@ class Jobs:
     async def _retain(self) -> None:
         await asyncio.sleep(RETAIN_S)
         services = self._services
+        if services.recorded:
+            return
         report = await asyncio.to_thread(services.store.retain)
         if report.chunks:
             _LOG.info("retention dropped %d chunks, %d bytes", report.chunks, report.size_bytes)

@@ -10,6 +10,7 @@ from cybercorp.protocol.registry import Permission
 from cybercorp.security.tokens import TokenKind, new_token, token_hash, token_kind
 from cybercorp.store.records.tokens import TokenRepository
 
+CHANGING = frozenset({Permission.AGENT_CONNECT, Permission.AGENT_ENROL, Permission.HOSTS_EDIT})
 PERMISSIONS: dict[TokenKind, frozenset[Permission]] = {
     TokenKind.OWNER: frozenset(Permission) - {Permission.AGENT_CONNECT},
     TokenKind.AGENT: frozenset({Permission.AGENT_CONNECT}),
@@ -22,9 +23,12 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: TokenKind
     host_id: str | None = None
+    viewing_only: bool = False
 
     def require(self, permission: Permission) -> None:
         """Raises ForbiddenError where this identity lacks the permission."""
+        if self.viewing_only and permission in CHANGING:
+            raise ForbiddenError("This is a recording: it can be looked at, not changed.", code="recording")
         if permission not in PERMISSIONS[self.kind]:
             raise ForbiddenError(
                 f"A token of kind '{self.kind}' may not do this (it needs {permission}).",
@@ -39,6 +43,7 @@ class AccessService:
         self._tokens = tokens
         self._clock = clock
         self._owner_hash = ""
+        self.viewing_only = False
 
     async def make_owner_token(self) -> str:
         """A new owner token for this run of the server; the ones of earlier runs stop working."""
@@ -65,12 +70,12 @@ class AccessService:
             raise unauthenticated("No valid token was sent." if token else "No token was sent.")
         hashed = token_hash(token)
         if hashed == self._owner_hash:
-            return Identity(kind=TokenKind.OWNER)
+            return Identity(kind=TokenKind.OWNER, viewing_only=self.viewing_only)
         row = await self._tokens.find(hashed)
         expired = row is not None and row.expires_at_ms is not None and row.expires_at_ms <= self._clock.now_ms()
         if row is None or row.kind != kind or expired:
             raise unauthenticated("This token is unknown here, or was withdrawn.")
-        return Identity(kind=kind, host_id=row.host_id)
+        return Identity(kind=kind, host_id=row.host_id, viewing_only=self.viewing_only)
 
 
 def unauthenticated(message: str) -> UnauthenticatedError:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import msgspec
 from sqlalchemy import RowMapping, or_, select
+from sqlalchemy.exc import IntegrityError
 
+from cybercorp.core.errors import ConflictError
 from cybercorp.protocol.events import Event, EventsPage, Severity
 from cybercorp.store.records.connections import Connections
 from cybercorp.store.records.tables import EVENTS
@@ -43,6 +45,18 @@ class EventRepository:
         async with self._connections.writing() as connection:
             ids = (await connection.execute(insert, rows)).scalars().all()
         return [Event(id=number, **msgspec.structs.asdict(one)) for number, one in zip(ids, events, strict=True)]
+
+    async def restore(self, events: Sequence[Event]) -> None:
+        """Add events exactly as they are, ids included. Raises ConflictError where an id is taken."""
+        made = [
+            {**msgspec.structs.asdict(one), "attributes": msgspec.json.encode(one.attributes).decode()}
+            for one in events
+        ]
+        try:
+            async with self._connections.writing() as connection:
+                await connection.execute(EVENTS.insert(), made)
+        except IntegrityError as error:
+            raise ConflictError("Two events have the same id.") from error
 
     async def page(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -53,6 +53,15 @@ class HostRepository:
         except IntegrityError as error:
             raise _taken(name) from error
         return _row(row)
+
+    async def restore(self, rows: Sequence[HostRow]) -> None:
+        """Add hosts exactly as they are, key and id included. Raises ConflictError where one is taken."""
+        made = [{**msgspec.structs.asdict(row), "labels": _text(row.labels), "facts": _text(row.facts)} for row in rows]
+        try:
+            async with self._connections.writing() as connection:
+                await connection.execute(HOSTS.insert(), made)
+        except IntegrityError as error:
+            raise ConflictError("Two hosts have the same key, id or name.", code="host_name_taken") from error
 
     async def get(self, id_or_name: str) -> HostRow:
         """The host with this id or name. Raises NotFoundError (`host_not_found`) that names the nearest one."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cybercorp.core.clock import Clock
@@ -41,6 +41,7 @@ from cybercorp.store.timeseries.rows import (
 from cybercorp.store.timeseries.sealing import Sealer
 from cybercorp.store.timeseries.session import Session
 from cybercorp.store.timeseries.settings import TimeSeriesSettings
+from cybercorp.store.timeseries.spans import RowBlock, Spans
 from cybercorp.store.timeseries.sqlite import SqliteStorage
 from cybercorp.store.timeseries.state import HeadRow, State
 from cybercorp.store.timeseries.storage import CatalogueRow, ChunkStorage, HostMark, LogEntry
@@ -74,6 +75,7 @@ class TimeSeries:
         self._session = Session(storage)
         self._queries = Queries(self._session)
         self._instants = Instants(self._session)
+        self._spans = Spans(self._session)
         self._sealer = Sealer(self._session, clock, settings.block_s)
         self._retention = Retention(self._session, clock, settings)
         self._background = threading.RLock()
@@ -144,6 +146,10 @@ class TimeSeries:
     def processes_at(self, host: int, at_ms: int, within_ms: int) -> ProcessTable | None:
         """The newest recorded process table at or before `at_ms`, at most `within_ms` older."""
         return self._instants.processes_at(host, at_ms, within_ms)
+
+    def rows(self, host: int, start_ms: int, end_ms: int) -> Iterator[RowBlock]:
+        """Every row of samples of a host in `[start_ms, end_ms)`, as it was stored, half an hour at a time."""
+        return self._spans.rows(host, start_ms, end_ms)
 
     def bounds(self, host: int | None = None) -> tuple[int, int] | None:
         """The oldest and the newest timestamp of samples and process tables, of one host or of all."""
