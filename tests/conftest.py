@@ -17,6 +17,11 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How often each fault is tried."""
+    parser.addoption("--faults", choices=["quick", "full"], default="quick", help="full: as docs/reliability.md says")
+
+
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test finds or touches the data, configuration or credentials of the person who runs it."""
