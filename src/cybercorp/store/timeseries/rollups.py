@@ -1,0 +1,84 @@
+"""History at a coarser tier: exact 1-minute and 1-hour intervals instead of rows, whatever of them is stored already.
+
+What no rollup covers yet (unsealed rows, the last hours, late data) is read raw and combined, so that the answer is the
+same whether a rollup exists or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+
+import numpy as np
+
+from cybercorp.protocol.metrics import MetricKind
+from cybercorp.store.timeseries.aggregations import LOOKBACK_MS
+from cybercorp.store.timeseries.chunks import SAMPLES
+from cybercorp.store.timeseries.intervals import Intervals, combine, roll_up
+from cybercorp.store.timeseries.reading import take_picture
+from cybercorp.store.timeseries.row_matrix import ColumnsOf, read_rows
+from cybercorp.store.timeseries.session import Session
+from cybercorp.store.timeseries.state import State
+
+
+class Tier(IntEnum):
+    """How fine history is: every row, or one interval a minute, or one an hour."""
+
+    RAW = 0
+    MINUTE = 1
+    HOUR = 2
+
+    @property
+    def step_ms(self) -> int:
+        """The length of an interval; a step of a query that uses the tier is a multiple of it."""
+        return (1, 60_000, 3_600_000)[self]
+
+    @property
+    def label(self) -> str:
+        """Its name in an answer."""
+        return ("raw", "1m", "1h")[self]
+
+
+def tier_catalogues(state: State, host: int, tier: Tier, start_ms: int, end_ms: int) -> list[int]:
+    """The numbers of the catalogues that have rows or intervals in `[start_ms, end_ms)`, in order of arrival."""
+    picture = take_picture(state, host, SAMPLES, start_ms, end_ms)
+    return list(dict.fromkeys([one.catalogue for one in picture.entries] + [row.catalogue for row in picture.head]))
+
+
+def read_tier(
+    session: Session,
+    state: State,
+    host: int,
+    tier: Tier,
+    columns_of: ColumnsOf,
+    keys: Sequence[str],
+    start_ms: int,
+    end_ms: int,
+) -> Intervals:
+    """The intervals of one host that begin in `[start_ms, end_ms)`, for the series `keys`, in their order.
+
+    Both ends are multiples of `tier.step_ms`. Growth (of counters; gauges have NaN) reaches over gaps of at most
+    LOOKBACK_MS. Raises ChunkGoneError (call it in `reading.look`) and StorageError; ValueError for the raw tier.
+    """
+    if tier is Tier.RAW:
+        raise ValueError("rows are no intervals")
+    picture = take_picture(state, host, SAMPLES, start_ms - LOOKBACK_MS, end_ms)
+    rows = read_rows(
+        session, state, picture.entries, picture.head, columns_of, {key: place for place, key in enumerate(keys)}
+    )
+    numbers = dict.fromkeys([one.catalogue for one in picture.entries] + [row.catalogue for row in picture.head])
+    counters = _counters(state, list(numbers), keys)
+    found = roll_up(
+        rows.timestamps, rows.values, counters, step_ms=Tier.MINUTE.step_ms, start_ms=start_ms, end_ms=end_ms
+    )
+    return combine([found], tier.step_ms)
+
+
+def _counters(state: State, numbers: Sequence[int], keys: Sequence[str]) -> np.ndarray:
+    """Which of the series only grow: [keys]. Of a series that changed its kind the last one counts."""
+    kinds: dict[str, bool] = {}
+    for number in numbers:
+        with state.lock:
+            series = state.catalogues.series(number)
+        kinds.update((one.key, one.kind is MetricKind.COUNTER) for one in series)
+    return np.array([kinds.get(key, False) for key in keys], dtype=bool)
