@@ -14,7 +14,7 @@ from tests.unit.store.building import CPU, DISK, FIRST, START_MS, ask, open_stor
 from tests.unit.store.timeseries.sender import STEP_MS, value_of
 
 ROOT = Path(__file__).parents[2]
-_SCRIPT = "import sys; from tests.unit.store.timeseries import sender; {before}; sender.main(*sys.argv[1:])"
+_SCRIPT = "import sys\nfrom tests.unit.store.timeseries import sender\n{before}\nsender.main(*sys.argv[1:])"
 
 
 class Writer:

@@ -8,13 +8,14 @@ them. Every row is a minute later than the one before: half hours pass quickly, 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
 from pathlib import Path
 
 from cybercorp.core.clock import SystemClock
-from cybercorp.core.errors import StorageFullError
+from cybercorp.core.errors import StorageError, StorageFullError
 from cybercorp.protocol.agents import RecordType
 from cybercorp.store.timeseries.engine import TimeSeries
 from cybercorp.store.timeseries.rows import StoredRow
@@ -37,7 +38,7 @@ def row_of(host: int, seq: int) -> StoredRow:
 
 
 def send(store: TimeSeries, hosts: int, rows: int, calls: int) -> None:
-    """Write, and tell; stops when the disk is full."""
+    """Write, and tell; stops when the disk is full, and goes on after any other error as the server does."""
     for host in range(1, hosts + 1):
         store.register_catalogue(host, FIRST)
     for _ in range(calls):
@@ -51,13 +52,17 @@ def send(store: TimeSeries, hosts: int, rows: int, calls: int) -> None:
         except StorageFullError:
             os.write(1, b"full\n")
             return
+        except StorageError:
+            os.write(1, b"failed\n")
+            continue
         told = "".join(f"{host} {store.acked_seq(host, 's')}\n" for host in range(1, hosts + 1))
         os.write(1, told.encode())
 
 
 def _seal_for_ever(store: TimeSeries) -> None:
     while True:
-        store.seal(everything=True)
+        with contextlib.suppress(StorageError):
+            store.seal(everything=True)
 
 
 def main(folder: str, hosts: str) -> None:
