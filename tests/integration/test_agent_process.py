@@ -2,7 +2,6 @@
 
 import os
 import resource
-import signal
 import subprocess
 import sys
 import time
@@ -18,56 +17,10 @@ from cybercorp.protocol.agents import RecordType, Refuse, Watch
 from cybercorp.protocol.events import AgentEvent, EventKind
 from cybercorp.protocol.processes import ProcessTable
 from tests.fakes.server import FakeServer
+from tests.faults.agents import QUICK_MS, SCRIPT, FaultyAgent
 from tests.faults.proxy import FaultProxy
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="uses prlimit and /proc")
-
-SCRIPT = """
-import sys
-from cybercorp.agent.main import run_agent
-from cybercorp.agent.settings import AgentSettings
-from cybercorp.core.errors import CyberCorpError
-try:
-    run_agent(AgentSettings(url=sys.argv[1], token="cca_x", state_dir=sys.argv[2], interval_ms=int(sys.argv[3])))
-except CyberCorpError as error:
-    print(f"{error.error_code}: {error}", file=sys.stderr)
-    raise SystemExit(1)
-"""
-QUICK_MS = 100
-
-
-class AgentProcess:
-    """One agent that samples ten times a second, so that a second of outage is ten records."""
-
-    def __init__(self, port: int, folder: Path) -> None:
-        self.port = port
-        self.folder = folder
-        self.log = folder.parent / "agent.log"
-        self.process = self.start()
-
-    def start(self) -> subprocess.Popen[bytes]:
-        """Start it (again)."""
-        with self.log.open("ab") as log:
-            url = f"http://127.0.0.1:{self.port}"
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", SCRIPT, url, str(self.folder), str(QUICK_MS)], stderr=log
-            )
-        return self.process
-
-    def kill(self) -> None:
-        """kill -9."""
-        self.process.kill()
-        self.process.wait(10)
-
-    def stop(self) -> float:
-        """SIGTERM; the seconds it took."""
-        start = time.monotonic()
-        self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(10) == 0
-        return time.monotonic() - start
-
-    def lines(self) -> list[str]:
-        return self.log.read_text().splitlines()
 
 
 @pytest.fixture
@@ -78,9 +31,9 @@ def server() -> Iterator[FakeServer]:
 
 
 @pytest.fixture
-def agent(server: FakeServer, tmp_path: Path) -> Iterator[AgentProcess]:
+def agent(server: FakeServer, tmp_path: Path) -> Iterator[FaultyAgent]:
     """An agent of that server; killed at the end if it still runs."""
-    made = AgentProcess(server.port, tmp_path / "state")
+    made = FaultyAgent(server.port, tmp_path / "state")
     yield made
     if made.process.poll() is None:
         made.kill()
@@ -105,7 +58,7 @@ def _assert_whole(server: FakeServer) -> None:
     assert max(times.values()) == 1
 
 
-def test_a_healthy_agent(server: FakeServer, agent: AgentProcess) -> None:
+def test_a_healthy_agent(server: FakeServer, agent: FaultyAgent) -> None:
     """Samples that fit their catalogue and lie on the grid, top processes, its start; small, and clean on SIGTERM."""
     _count(server, 20)
     rows = [one for one in server.records.values() if one.type == RecordType.SAMPLES]
@@ -126,7 +79,7 @@ def test_a_healthy_agent(server: FakeServer, agent: AgentProcess) -> None:
     _assert_whole(server)
 
 
-def test_a_killed_agent_leaves_no_hole(server: FakeServer, agent: AgentProcess) -> None:
+def test_a_killed_agent_leaves_no_hole(server: FakeServer, agent: FaultyAgent) -> None:
     """kill -9, five times, with the server there and away: every number arrives once."""
     for round_ in range(5):
         _count(server, len(server.records) + 5)
@@ -141,7 +94,7 @@ def test_a_killed_agent_leaves_no_hole(server: FakeServer, agent: AgentProcess) 
     _assert_whole(server)
 
 
-def test_a_server_restart_leaves_no_hole(server: FakeServer, agent: AgentProcess) -> None:
+def test_a_server_restart_leaves_no_hole(server: FakeServer, agent: FaultyAgent) -> None:
     """Away for a while: what was sampled meanwhile comes when it is back."""
     _count(server, 5)
     server.stop()
@@ -163,7 +116,7 @@ def test_a_bad_network_leaves_no_hole(server: FakeServer, tmp_path: Path) -> Non
     """Cut again and again, with latency: every number arrives."""
     with FaultProxy(server.port) as proxy:
         proxy.latency_s, proxy.jitter_s = 0.02, 0.02
-        agent = AgentProcess(proxy.port, tmp_path / "state")
+        agent = FaultyAgent(proxy.port, tmp_path / "state")
         try:
             for _ in range(6):
                 _count(server, len(server.records) + 4)
@@ -175,7 +128,7 @@ def test_a_bad_network_leaves_no_hole(server: FakeServer, tmp_path: Path) -> Non
     _assert_whole(server)
 
 
-def test_a_full_disk_here_stops_nothing(server: FakeServer, agent: AgentProcess) -> None:
+def test_a_full_disk_here_stops_nothing(server: FakeServer, agent: FaultyAgent) -> None:
     """RLIMIT_FSIZE: sampling and sending go on, the log stays short, and it recovers without a restart."""
     _count(server, 5)
     soft, hard = resource.prlimit(agent.process.pid, resource.RLIMIT_FSIZE)
@@ -188,7 +141,7 @@ def test_a_full_disk_here_stops_nothing(server: FakeServer, agent: AgentProcess)
     assert sum("cannot be written" in line for line in agent.lines()) <= 2
 
 
-def test_a_full_disk_there_loses_nothing(server: FakeServer, agent: AgentProcess) -> None:
+def test_a_full_disk_there_loses_nothing(server: FakeServer, agent: FaultyAgent) -> None:
     """Refused rows stay in the spool and come again."""
     _count(server, 5)
     server.refusing = Refuse(seq=0, retry_after_s=0.2, code="storage_full", detail="The disk is full.")
@@ -203,7 +156,7 @@ def test_a_full_disk_there_loses_nothing(server: FakeServer, agent: AgentProcess
     assert len(server.hellos) == passed
 
 
-def test_watching_brings_whole_tables(server: FakeServer, agent: AgentProcess) -> None:
+def test_watching_brings_whole_tables(server: FakeServer, agent: FaultyAgent) -> None:
     """While somebody looks, the full table comes; when nobody does, it stops."""
     _count(server, 3)
     server.send("agent.watch", Watch(processes_interval_ms=200))
@@ -216,7 +169,7 @@ def test_watching_brings_whole_tables(server: FakeServer, agent: AgentProcess) -
     assert len(server.tables) <= tables + 1
 
 
-def test_a_second_agent_of_one_folder_is_told(server: FakeServer, agent: AgentProcess) -> None:
+def test_a_second_agent_of_one_folder_is_told(server: FakeServer, agent: FaultyAgent) -> None:
     """It names the pid that holds it and ends with an error."""
     _count(server, 1)
     second = subprocess.run(

@@ -47,6 +47,7 @@ class IngestService:
         self._events = events
         self._clock = clock
         self._retention_ms = retention_ms
+        self._started_ms, self._started_at = clock.now_ms(), clock.monotonic()
         self._writer = ThreadPoolExecutor(1, "cybercorp-writer")
         self._rows: list[StoredRow] = []
         self._new_events: list[NewEvent] = []
@@ -171,6 +172,10 @@ class IngestService:
 
     def _in_time(self, link: AgentLink, record: Record, now_ms: int) -> bool:
         if now_ms - self._retention_ms <= record.timestamp_ms <= now_ms + FUTURE_MS:
+            return True
+        # This server's wall clock may have been set wrong a moment ago; what it would be without that counts as well.
+        steady_ms = self._started_ms + round((self._clock.monotonic() - self._started_at) * 1000)
+        if steady_ms - self._retention_ms <= record.timestamp_ms <= steady_ms + FUTURE_MS:
             return True
         if link.may_complain("time", self._clock.monotonic()):
             side = "in the future" if record.timestamp_ms > now_ms else "older than history is kept"
