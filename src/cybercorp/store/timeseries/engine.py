@@ -17,19 +17,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cybercorp.core.clock import Clock
-from cybercorp.protocol.agents import RecordType
 from cybercorp.protocol.metrics import Aggregation, Catalogue
 from cybercorp.protocol.processes import ProcessTable
-from cybercorp.store.timeseries.batches import LogRow, pack_batch
+from cybercorp.store.timeseries.arrivals import apply, pack_heads, plan
+from cybercorp.store.timeseries.backlog import thaw
+from cybercorp.store.timeseries.batches import Batch, pack_batch
 from cybercorp.store.timeseries.checking import check_store
 from cybercorp.store.timeseries.instants import Instants
 from cybercorp.store.timeseries.queries import Queries
 from cybercorp.store.timeseries.retention import Retention
 from cybercorp.store.timeseries.rows import (
-    MAX_SEQ,
-    MAX_TIMESTAMP_MS,
     LatestRow,
-    RefusedRow,
     RetainReport,
     SealReport,
     Selection,
@@ -43,11 +41,9 @@ from cybercorp.store.timeseries.session import Session
 from cybercorp.store.timeseries.settings import TimeSeriesSettings
 from cybercorp.store.timeseries.spans import RowBlock, Spans
 from cybercorp.store.timeseries.sqlite import SqliteStorage
-from cybercorp.store.timeseries.state import HeadRow, State
-from cybercorp.store.timeseries.storage import CatalogueRow, ChunkStorage, HostMark, LogEntry
+from cybercorp.store.timeseries.state import State
+from cybercorp.store.timeseries.storage import ChunkStorage, HostMark, LogEntry
 
-ACK_ONLY = -1
-MAX_BATCH_BYTES = 16 * 1024**2
 _COMMITS_KEPT = 1000
 
 
@@ -104,8 +100,9 @@ class TimeSeries:
         if self._session.state.head_bytes > self._settings.head_max_bytes:
             self.seal()  # more arrives than the background can seal: let the senders wait
         with self._session.writing() as state:
-            kept, report = self._plan(state, rows)
-            for batch in _split(kept):
+            with state.lock:
+                batches, report = plan(state, rows)
+            for batch in batches:
                 self._commit(state, batch)
             state.refused += len(report.refused)
             return report
@@ -157,15 +154,24 @@ class TimeSeries:
         with state.lock:
             hosts = list(state.hosts.values()) if host is None else [one for one in [state.hosts.get(host)] if one]
             spans = [span for one in hosts for index in (one.samples, one.processes) if (span := index.bounds())]
-            times = [row.timestamp_ms for one in hosts for row in one.head]
-        if not spans and not times:
-            return None
-        return min([low for low, _ in spans] + times), max([high for _, high in spans] + times)
+            spans += [span for one in hosts if (span := one.head.bounds())]
+        return (min(low for low, _ in spans), max(high for _, high in spans)) if spans else None
 
     def seal(self, *, everything: bool = False) -> SealReport:
         """Turn rows that waited long enough into chunks, merge small chunks, empty the log. Raises StorageError."""
         with self._background:
-            return self._sealer.seal(everything=everything)
+            report = self._seal(everything=everything)
+            while everything and report.pending and self._session.state.backlog:
+                more = self._seal(everything=True)
+                report = SealReport(
+                    hosts=report.hosts + more.hosts,
+                    rows=report.rows + more.rows,
+                    chunks=report.chunks + more.chunks,
+                    merged=report.merged + more.merged,
+                    trimmed=report.trimmed + more.trimmed,
+                    pending=more.pending,
+                )
+            return report
 
     def retain(self) -> RetainReport:
         """Drop history that is too old or too much. Raises StorageError."""
@@ -191,12 +197,13 @@ class TimeSeries:
         state = self._session.state
         with state.lock:
             entries = state.entries()
-            head = [row for host in state.hosts.values() for row in host.head]
             widths = dict(state.catalogues.widths)
+            heads = [host.head for host in state.hosts.values()]
+            head_rows, head_values = sum(map(len, heads)), sum(head.values(widths) for head in heads)
             hosts = sum(1 for host in state.hosts.values() if host.head or host.samples or host.processes)
             damaged, refused, head_bytes = len(state.damaged) + len(state.notes), state.refused, state.head_bytes
         samples = sum(entry.rows * widths.get(entry.catalogue, 0) for entry in entries)
-        samples += sum(len(row.body) // 8 for row in head if row.catalogue)
+        samples += head_values
         span = self.bounds()
         times = sorted(self._commit_ms)
         return TimeSeriesStats(
@@ -208,7 +215,7 @@ class TimeSeries:
             chunks=len(entries),
             chunk_bytes=sum(entry.size_bytes for entry in entries),
             samples=samples,
-            head_rows=len(head),
+            head_rows=head_rows,
             head_bytes=head_bytes,
             oldest_ms=span[0] if span else None,
             newest_ms=span[1] if span else None,
@@ -234,91 +241,25 @@ class TimeSeries:
         with self._background, self._session.write_lock:
             self._session.storage.close()
 
-    def _plan(self, state: State, rows: Sequence[StoredRow]) -> tuple[list[LogRow], WriteReport]:
-        acked: dict[tuple[int, str], int] = {}
-        kept: list[LogRow] = []
-        refused: list[RefusedRow] = []
-        stored = duplicates = 0
-        with state.lock:
-            for row in rows:
-                key = (row.host, row.stream)
-                if not 0 < row.seq < MAX_SEQ:
-                    refused.append(RefusedRow(row.host, row.stream, row.seq, "its sequence number is out of range"))
-                    continue
-                if row.seq <= (acked.get(key) or state.acked.get(key, 0)):
-                    duplicates += 1
-                    continue
-                acked[key] = row.seq
-                number, reason = _place(state, row)
-                if reason:
-                    refused.append(RefusedRow(row.host, row.stream, row.seq, reason))
-                stored += number >= 0
-                time, body = (row.timestamp_ms, row.body) if number >= 0 else (0, b"")
-                kept.append(LogRow(row.host, row.stream, row.seq, time, row.received_ms, number, body))
-        return kept, WriteReport(stored, duplicates, refused)
+    def _seal(self, *, everything: bool) -> SealReport:
+        """Seal what is in memory, and first bring there some of what was in the log only when the store was opened."""
+        state = self._session.state
+        thaw(self._session, state)
+        report = self._sealer.seal(everything=everything)
+        return report._replace(pending=report.pending or bool(state.backlog))
 
-    def _commit(self, state: State, rows: list[LogRow]) -> None:
+    def _commit(self, state: State, batch: Batch) -> None:
         with state.lock:
-            numbers = {row.catalogue for row in rows if row.catalogue > 0}
+            numbers = {number for number in set(batch.catalogues) if number > 0}
             fresh = [state.catalogues.row(one) for one in numbers if not state.catalogues.is_stored(one)]
             number = state.next_log
         started = self._clock.monotonic()
-        self._session.storage.append(LogEntry(number, rows[-1].received_ms, b"", pack_batch(number, rows)), fresh)
+        head, body = pack_batch(number, batch)
+        self._session.storage.append(LogEntry(number, batch.received[-1], head, body), fresh)
         now = self._clock.monotonic()
         self._commits += 1
         self._commit_ms.append((now - started) * 1000)
-        _apply(state, number, rows, fresh, now)
-
-
-def _place(state: State, row: StoredRow) -> tuple[int, str]:
-    """The number of the row's catalogue, 0 for a process table, ACK_ONLY and a reason for what is not stored."""
-    if row.type == RecordType.EVENT:
-        return ACK_ONLY, ""
-    if not 0 <= row.timestamp_ms < MAX_TIMESTAMP_MS:
-        return ACK_ONLY, "its time is out of range"
-    if row.type == RecordType.PROCESSES:
-        return 0, ""
-    if row.type != RecordType.SAMPLES:
-        return ACK_ONLY, f"its type {row.type} is unknown"
-    catalogue = state.catalogues.find(row.catalogue)
-    if catalogue is None:
-        return ACK_ONLY, "its catalogue was never announced"
-    if not row.body or len(row.body) != catalogue.width * 8:
-        return ACK_ONLY, f"its body has {len(row.body)} bytes instead of {catalogue.width * 8}"
-    return catalogue.number, ""
-
-
-def _apply(state: State, number: int, rows: list[LogRow], fresh: list[CatalogueRow], now: float) -> None:
-    """The batch is durable: make it visible."""
-    heads: dict[int, list[HeadRow]] = {}
-    latest: dict[int, LogRow] = {}
-    for row in rows:
-        if row.catalogue >= 0:
-            head = HeadRow(number, row.timestamp_ms, row.received_ms, row.catalogue, row.body)
-            heads.setdefault(row.host, []).append(head)
-            if row.catalogue:
-                latest[row.host] = row
-    with state.lock:
-        state.next_log = number + 1
-        state.catalogues.stored(fresh)
-        for row in rows:
-            state.acked[row.host, row.stream] = row.seq
-        state.unsaved_acks.update((row.host, row.stream) for row in rows)
-        for host, found in heads.items():
-            state.head_bytes += state.host(host).append(found, now)
-        for host, row in latest.items():
-            catalogue = state.catalogues.row(row.catalogue).id
-            state.hosts[host].latest = LatestRow(row.timestamp_ms, catalogue, row.body)
-
-
-def _split(rows: list[LogRow]) -> list[list[LogRow]]:
-    """Batches of at most MAX_BATCH_BYTES."""
-    batches: list[list[LogRow]] = []
-    size = 0
-    for row in rows:
-        if not batches or size + len(row.body) > MAX_BATCH_BYTES:
-            batches.append([])
-            size = 0
-        batches[-1].append(row)
-        size += len(row.body)
-    return batches
+        with state.lock:
+            apply(state, number, batch, fresh, now)
+            if state.head_bytes > self._settings.head_raw_bytes:
+                pack_heads(state, batch)

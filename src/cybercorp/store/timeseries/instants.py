@@ -10,6 +10,7 @@ import numpy as np
 from cybercorp.protocol.metrics import Catalogue
 from cybercorp.protocol.processes import ProcessTable
 from cybercorp.store.timeseries.chunks import PROCESSES, SAMPLES, ChunkReader, DamagedChunkError
+from cybercorp.store.timeseries.log import last_samples
 from cybercorp.store.timeseries.reading import look, slices_of, take_picture
 from cybercorp.store.timeseries.rows import Integers, LatestRow
 from cybercorp.store.timeseries.session import Session
@@ -54,13 +55,13 @@ class Instants:
             known = state.hosts.get(host)
             if known is None:
                 return None
-            rows = [row for row in known.head if row.catalogue]
+            unsealed = known.head.catalogue_at(at_ms)
             if at_ms is None:
                 newest = known.samples.newest
-                number = rows[-1].catalogue if rows else newest.catalogue if newest else None
+                number = unsealed[1] if unsealed else newest.catalogue if newest else None
             else:
                 times = [(min(one.end_ms, at_ms), one.catalogue) for one in known.samples if one.start_ms <= at_ms]
-                times += [(row.timestamp_ms, row.catalogue) for row in rows if row.timestamp_ms <= at_ms]
+                times += [unsealed] if unsealed else []
                 number = max(reversed(times), default=(0, None), key=lambda one: one[0])[1]
             return state.catalogues.catalogue(number) if number is not None else None
 
@@ -110,12 +111,19 @@ class Instants:
     def _latest(self, state: State, host: int) -> LatestRow | None:
         with state.lock:
             known = state.hosts.get(host)
-            if known is None or known.latest is not None:
-                return known.latest if known else None
+            if known is None or known.last is not None:
+                return state.latest_of(known.last) if known and known.last else None
+            if known.latest is not None:
+                return known.latest
             newest = known.samples.newest
-        if newest is None:
+            parts, _ = known.head.picture()
+        unsealed = last_samples(state.log, parts)
+        if unsealed is not None:
+            found: LatestRow | None = LatestRow(unsealed.timestamp_ms, _id_of(state, unsealed.catalogue), unsealed.body)
+        elif newest is not None:
+            found = self._row_of(state, newest, newest.rows - 1)
+        else:
             return None
-        found = self._row_of(state, newest, newest.rows - 1)
         with state.lock:
             if known.latest is None:
                 known.latest = found

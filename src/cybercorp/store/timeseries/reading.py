@@ -11,11 +11,12 @@ from typing import NamedTuple, TypeVar
 
 from cybercorp.core.errors import StorageError
 from cybercorp.store.timeseries.chunks import SAMPLES, Read, read_from
+from cybercorp.store.timeseries.log import head_rows
 from cybercorp.store.timeseries.session import Session
 from cybercorp.store.timeseries.state import HeadRow, State
 from cybercorp.store.timeseries.storage import ChunkEntry, ChunkGoneError
 
-ATTEMPTS = 20
+ATTEMPTS = 100
 WHOLE_CHUNK_BYTES = 32 * 1024
 WHOLE_CHUNK_COLUMNS = 24
 _Found = TypeVar("_Found")
@@ -39,17 +40,14 @@ def look(session: Session, attempt: Callable[[State], _Found]) -> _Found:
 
 
 def take_picture(state: State, host: int, kind: int, start_ms: int, end_ms: int) -> Picture:
-    """What may have rows of `[start_ms, end_ms)`; chunks may have others too."""
+    """What may have rows of `[start_ms, end_ms)`; chunks may have others too. Raises ChunkGoneError, StorageError."""
     with state.lock:
         known = state.hosts.get(host)
         if known is None:
             return Picture([], [])
-        head = [
-            row
-            for row in known.head
-            if start_ms <= row.timestamp_ms < end_ms and (row.catalogue != 0) is (kind == SAMPLES)
-        ]
-        return Picture(known.index(kind).between(start_ms, end_ms), head)
+        parts, tail = known.head.picture()
+        entries = known.index(kind).between(start_ms, end_ms)
+    return Picture(entries, head_rows(state.log, parts, tail, start_ms, end_ms, samples=kind == SAMPLES))
 
 
 def slices_of(entry: ChunkEntry, read: Read, columns: int) -> Read:

@@ -135,7 +135,7 @@ class Retention:
                 return
             with state.lock:
                 used = {entry.catalogue for entry in state.entries()}
-                used |= {row.catalogue for host in state.hosts.values() for row in host.head}
+                used = used.union(*(host.head.catalogues() for host in state.hosts.values()))
                 unused = state.catalogues.unused(used)
             if unused:
                 self._session.storage.delete_catalogues(unused)

@@ -22,6 +22,7 @@ from cybercorp.store.timeseries.chunks import (
     encode_samples,
     read_from,
 )
+from cybercorp.store.timeseries.head import rows_of
 from cybercorp.store.timeseries.index import bucket_of, phase_of
 from cybercorp.store.timeseries.rows import SealReport
 from cybercorp.store.timeseries.session import Session
@@ -59,7 +60,7 @@ class Sealer:
         """Seal what is due (or `everything`), then merge, then empty the log. Raises StorageError."""
         state = self._session.state
         with state.lock:
-            due = [host for host in state.hosts.values() if host.head and (everything or self._is_due(host))]
+            due = [host for host in state.hosts.values() if host.head.ready and (everything or self._is_due(host))]
         hosts = rows = chunks = 0
         for group in self._groups(due):
             done = self._seal_group(state, group)
@@ -74,7 +75,7 @@ class Sealer:
         first = not host.sealed and not host.samples
         # The first block of a host is shorter, each by another part, so that hosts do not come due all at once.
         block_s = self._block_s * (phase_of(host.host) if first else 1.0)
-        return waited >= block_s or len(host.head) >= MAX_BLOCK_ROWS or host.head_bytes >= MAX_BLOCK_BYTES
+        return waited >= block_s or host.head.ready >= MAX_BLOCK_ROWS or host.head_bytes >= MAX_BLOCK_BYTES
 
     @staticmethod
     def _groups(due: Sequence[HostState]) -> Iterator[list[HostState]]:
@@ -91,7 +92,8 @@ class Sealer:
 
     def _seal_group(self, state: State, group: Sequence[HostState]) -> list[_Taken]:
         with state.lock:
-            taken = [_Taken(host, list(host.head), []) for host in group]
+            heads = [(host, host.head.take()) for host in group]
+        taken = [_Taken(host, rows_of(*head), []) for host, head in heads]
         for one in taken:
             one.blocks.extend(self._encode(state, one.host, one.rows))
         with self._session.writing() as current:
@@ -213,7 +215,7 @@ class Sealer:
     def _trim(self, state: State) -> int:
         """Delete the log entries that no unsealed row needs, in small steps; returns how many."""
         with state.lock:
-            needed = min((host.head[0].batch for host in state.hosts.values() if host.head), default=state.next_log)
+            needed = min((host.head.first_batch for host in state.hosts.values() if host.head), default=state.next_log)
             up_to = needed - 1
         return self._session.trim(state, up_to, TRIM_BYTES)
 

@@ -7,43 +7,39 @@ from __future__ import annotations
 
 import functools
 import threading
+from collections import deque
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import msgspec
 
 from cybercorp.protocol.metrics import Catalogue, Series
 from cybercorp.store.timeseries.chunks import SAMPLES
+from cybercorp.store.timeseries.head import Head, RowTuple
+from cybercorp.store.timeseries.head import HeadRow as HeadRow
 from cybercorp.store.timeseries.index import ChunkIndex
+from cybercorp.store.timeseries.log import LogReader
 from cybercorp.store.timeseries.rows import LatestRow
-from cybercorp.store.timeseries.storage import CatalogueRow, ChunkEntry, HostMark
+from cybercorp.store.timeseries.storage import CatalogueRow, ChunkEntry, ChunkStorage, HostMark
 
 MAX_PENDING_CATALOGUES = 8
-ROW_OVERHEAD_BYTES = 160  # tuple, numbers and the bytes object's own header
-
-
-class HeadRow(NamedTuple):
-    """A row that is in the log and not in a chunk. `catalogue` 0 is a process table."""
-
-    batch: int
-    timestamp_ms: int
-    received_ms: int
-    catalogue: int
-    body: bytes
+UNKNOWN_AGE = float("-inf")  # of rows that were found at the start: they are due for sealing at once
 
 
 class HostState:
-    """One host: its unsealed rows in order of arrival, its chunks, and where it stands."""
+    """One host: its unsealed rows in order of arrival, its chunks, and where it stands.
 
-    __slots__ = ("dropped", "head", "head_bytes", "head_since", "host", "latest", "processes", "samples", "sealed")
+    `last` is the row of samples that arrived last while it is in memory; `latest` what was read of it from a chunk.
+    """
+
+    __slots__ = ("dropped", "head", "head_since", "host", "last", "latest", "processes", "samples", "sealed")
 
     def __init__(self, host: int, mark: HostMark | None = None) -> None:
         self.host = host
-        self.head: list[HeadRow] = []
-        self.head_bytes = 0
+        self.head = Head()
         self.head_since = 0.0
         self.samples = ChunkIndex(host)
         self.processes = ChunkIndex(host)
+        self.last: RowTuple | None = None
         self.latest: LatestRow | None = None
         self.sealed = mark.sealed if mark else 0
         self.dropped = mark.dropped if mark else 0
@@ -51,20 +47,14 @@ class HostState:
     def index(self, kind: int) -> ChunkIndex:
         return self.samples if kind == SAMPLES else self.processes
 
-    def append(self, rows: list[HeadRow], now: float) -> int:
-        """Add rows that arrived; returns their bytes in memory."""
-        if not self.head:
-            self.head_since = now
-        self.head.extend(rows)
-        added = sum(len(row.body) for row in rows) + ROW_OVERHEAD_BYTES * len(rows)
-        self.head_bytes += added
-        return added
+    @property
+    def head_bytes(self) -> int:
+        """About what its unsealed rows take in memory."""
+        return self.head.size_bytes
 
     def forget_sealed(self, count: int, up_to: int, now: float) -> int:
         """The first `count` rows are in chunks now; returns their bytes in memory."""
-        removed = sum(len(row.body) for row in self.head[:count]) + ROW_OVERHEAD_BYTES * count
-        del self.head[:count]
-        self.head_bytes -= removed
+        removed = self.head.forget(count)
         self.head_since = now
         self.sealed = up_to
         return removed
@@ -159,9 +149,9 @@ class Catalogues:
 
 
 class State:
-    """All hosts. `lock` guards every field."""
+    """All hosts. `lock` guards every field but `log`. `backlog` are log entries with rows that are nowhere else."""
 
-    def __init__(self) -> None:
+    def __init__(self, storage: ChunkStorage) -> None:
         self.lock = threading.Lock()
         self.hosts: dict[int, HostState] = {}
         self.acked: dict[tuple[int, str], int] = {}
@@ -174,6 +164,12 @@ class State:
         self.doomed: list[int] = []
         self.refused = 0
         self.notes: list[str] = []
+        self.backlog: deque[int] = deque()
+        self.log = LogReader(storage, self._note_log)
+
+    def latest_of(self, row: RowTuple) -> LatestRow:
+        """A row of samples as readers get it."""
+        return LatestRow(row[1], self.catalogues.row(row[3]).id, row[4])
 
     def host(self, host: int) -> HostState:
         """The host's state, made where it is new."""
@@ -198,7 +194,7 @@ class State:
 
     def drop(self, host: int, mark: HostMark, chunks: Iterable[ChunkEntry]) -> None:
         """Nothing is known of this host any more; its chunks wait to be deleted."""
-        self.head_bytes -= self.hosts[host].head_bytes
+        self.head_bytes -= self.hosts[host].head.forget_all()
         self.hosts[host] = HostState(host, mark)
         for key in [key for key in self.acked if key[0] == host]:
             del self.acked[key]
@@ -206,3 +202,7 @@ class State:
         for chunk in chunks:
             self.forget_damage(chunk.id)
             self.doomed.append(chunk.id)
+
+    def _note_log(self, number: int, frame: int, sentence: str) -> None:
+        with self.lock:
+            self.damaged[-number, frame] = sentence
