@@ -6,7 +6,8 @@
  *   FAULT_DURABLE   after each successful fsync of a watched file, its copy here is what a power cut would leave
  *
  * A failed fsync drops the pages it could not write, as Linux does: what was dirty then is not durable afterwards
- * although a later fsync succeeds, unless it is written again. Sectors are compared with a copy made at the failure.
+ * although a later fsync succeeds, unless it is written again. Sectors are compared with a copy made at the failure, in
+ * which a write that comes later, also of the same bytes, is marked.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -39,11 +40,16 @@ static const char *root, *durable;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int (*real_clock_gettime)(clockid_t, struct timespec *);
 static int (*real_fsync)(int), (*real_fdatasync)(int);
+static ssize_t (*real_write)(int, const void *, size_t);
+static ssize_t (*real_pwrite)(int, const void *, size_t, off_t);
+static volatile int something_lost;
 
 __attribute__((constructor)) static void start(void) {
     real_clock_gettime = dlsym(RTLD_NEXT, "clock_gettime");
     real_fsync = dlsym(RTLD_NEXT, "fsync");
     real_fdatasync = dlsym(RTLD_NEXT, "fdatasync");
+    real_write = dlsym(RTLD_NEXT, "write");
+    real_pwrite = dlsym(RTLD_NEXT, "pwrite64");
     root = getenv("FAULT_ROOT");
     durable = getenv("FAULT_DURABLE");
     const char *path = getenv("FAULT_CONTROL");
@@ -130,7 +136,7 @@ static void spill(const char *path, const char *data, size_t size) {
     int fd = open(made, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0) abort();
     for (size_t at = 0; at < size;) {
-        ssize_t put = write(fd, data + at, size - at);
+        ssize_t put = real_write(fd, data + at, size - at);
         if (put <= 0) abort();
         at += put;
     }
@@ -171,6 +177,42 @@ static void lose(int fd, const char *name) {
     char *live = slurp_open(fd, &size);
     if (live) spill(path, live, size);
     free(live);
+    something_lost = 1;
+}
+
+/* What is written after a loss is dirty again, and the next fsync can make it durable. */
+static void note_write(int fd, const char *data, ssize_t size, off_t at) {
+    char name[PATH_MAX], path[PATH_MAX + 64];
+    if (size <= 0 || at < 0 || !watched(fd, name)) return;
+    pthread_mutex_lock(&lock);
+    snprintf(path, sizeof path, "%s/%s.lost", durable, name);
+    int lost = open(path, O_WRONLY | O_CLOEXEC);
+    if (lost >= 0) {
+        char *other = malloc(size);
+        for (ssize_t i = 0; i < size; i++) other[i] = ~data[i];
+        if (real_pwrite(lost, other, size, at) != size) abort();
+        free(other);
+        close(lost);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+ssize_t pwrite64(int fd, const void *data, size_t size, off_t at) {
+    ssize_t done = real_pwrite(fd, data, size, at);
+    int kept = errno;
+    if (something_lost) note_write(fd, data, done, at);
+    errno = kept;
+    return done;
+}
+
+ssize_t pwrite(int fd, const void *data, size_t size, off_t at) { return pwrite64(fd, data, size, at); }
+
+ssize_t write(int fd, const void *data, size_t size) {
+    ssize_t done = real_write(fd, data, size);
+    int kept = errno;
+    if (something_lost && done > 0) note_write(fd, data, done, lseek(fd, 0, SEEK_CUR) - done);
+    errno = kept;
+    return done;
 }
 
 static int synced(int fd, int (*really)(int)) {

@@ -67,3 +67,16 @@ def test_a_failed_sync_loses_what_was_dirty_although_the_next_succeeds(shim: Shi
     assert told == "5"
     assert (shim.get("syncs"), shim.get("failed")) == (3, 1)
     assert (shim.durable / "a").read_bytes() == b"1" * 512 + bytes(512) + b"3" * 512
+
+
+def test_what_is_written_again_after_a_failed_sync_can_become_durable(shim: Shim) -> None:
+    """The same bytes, written once more, are dirty once more."""
+    shim.fail_syncs()
+    run(
+        shim,
+        "f = open('a', 'wb', buffering=0); f.write(b'1' * 1024)\n"
+        "try: os.fsync(f.fileno())\n"
+        "except OSError: pass\n"
+        "os.pwrite(f.fileno(), b'1' * 512, 512); os.fsync(f.fileno())",
+    )
+    assert (shim.durable / "a").read_bytes() == bytes(512) + b"1" * 512
