@@ -100,6 +100,9 @@ class SqliteStorage:
         with self._transaction() as connection:
             self._delete_chunks(connection, ids)
 
+    def drop_before(self, kind: int, before_ms: int, ids: Sequence[int]) -> None:
+        self.delete_chunks(ids)
+
     def trim_log(self, up_to: int, next_log: int, streams: Sequence[tuple[int, str, int]]) -> None:
         with self._transaction() as connection:
             connection.executemany("INSERT OR REPLACE INTO streams VALUES (?, ?, ?, ?)", _checked(streams))

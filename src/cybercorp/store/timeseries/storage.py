@@ -108,6 +108,10 @@ class ChunkStorage(Protocol):
 
     def delete_chunks(self, ids: Sequence[int]) -> None: ...
 
+    def drop_before(self, kind: int, before_ms: int, ids: Sequence[int]) -> None:
+        """Delete chunks of one kind that end before a time: retention. What lies in partitions goes as a whole."""
+        ...
+
     def trim_log(self, up_to: int, next_log: int, streams: Sequence[tuple[int, str, int]]) -> None:
         """Delete log entries up to `up_to`, and keep the acknowledgements that were only in them."""
         ...
