@@ -17,15 +17,14 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
-import zstandard
 from numpy.typing import NDArray
 
+from cybercorp.store.timeseries.compression import compress_fastest, decompress
 from cybercorp.store.timeseries.rows import Integers
 
 FRAME_ROWS = 128
 FRAME_BYTES = 256 * 1024
 _FEW_ROWS = 8  # fewer of one length are not worth a frame of their own
-_LEVEL = -1
 _HEADER = struct.Struct("<4sIIIIQ")
 _MAGIC = b"CCL2"
 _CHECKED_FROM = 8
@@ -83,14 +82,13 @@ def pack_batch(number: int, batch: Batch) -> tuple[bytes, bytes]:
     frames = np.empty(rows, dtype=np.int64)
     directory: list[tuple[int, int, int]] = []
     body: list[bytes] = []
-    compress = zstandard.ZstdCompressor(level=_LEVEL).compress
     end = 0
     for frame, (chosen, stride) in enumerate(_frames(lengths)):
         frames[chosen] = frame
         data = b"".join(batch.bodies[chosen] if isinstance(chosen, slice) else [batch.bodies[one] for one in chosen])
         if stride:
             data = np.frombuffer(data, dtype=np.uint8).reshape(-1, stride).T.tobytes()
-        packed = compress(data)
+        packed = compress_fastest(data)
         end += len(packed)
         body.append(packed)
         directory.append((end, zlib.crc32(packed), stride))
@@ -99,7 +97,7 @@ def pack_batch(number: int, batch: Batch) -> tuple[bytes, bytes]:
     for place, column in enumerate(fields):
         columns[place] = column
     told = msgspec.msgpack.encode(list(names))
-    payload = compress(b"".join((columns.tobytes(), np.array(directory, dtype="<i8").tobytes(), told)))
+    payload = compress_fastest(b"".join((columns.tobytes(), np.array(directory, dtype="<i8").tobytes(), told)))
     checked = _HEADER.pack(_MAGIC, 0, rows, len(directory), len(told), number)[_CHECKED_FROM:] + payload
     return b"".join((_MAGIC, struct.pack("<I", zlib.crc32(checked)), checked)), b"".join(body)
 
@@ -111,7 +109,7 @@ def unpack_head(number: int, data: bytes) -> BatchHead:
     magic, crc, rows, count, names_bytes, own_number = _HEADER.unpack_from(data)
     if magic != _MAGIC or own_number != number or zlib.crc32(memoryview(data)[_CHECKED_FROM:]) != crc:
         raise DamagedBatchError("it does not match its checksum")
-    payload = zstandard.ZstdDecompressor().decompress(memoryview(data)[_HEADER.size :])
+    payload = decompress(memoryview(data)[_HEADER.size :])
     columns = np.frombuffer(payload, dtype="<i8", count=_COLUMNS * rows).reshape(_COLUMNS, rows)
     directory = np.frombuffer(payload, dtype="<i8", count=3 * count, offset=columns.nbytes).reshape(count, 3)
     names = msgspec.msgpack.decode(payload[len(payload) - names_bytes :], type=list[tuple[int, str]])
@@ -124,7 +122,7 @@ def unpack_frame(head: BatchHead, frame: int, data: bytes) -> tuple[NDArray[np.i
     _, crc, stride = head.directory[frame].tolist()
     if zlib.crc32(data) != crc:
         raise DamagedBatchError(f"frame {frame} does not match its checksum")
-    plain = zstandard.ZstdDecompressor().decompress(data)
+    plain = decompress(data)
     places = np.flatnonzero(head.frames == frame)
     if stride:
         plain = np.frombuffer(plain, dtype=np.uint8).reshape(stride, -1).T.tobytes()

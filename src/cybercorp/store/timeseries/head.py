@@ -15,15 +15,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import zstandard
 
+from cybercorp.store.timeseries.compression import compress_fast, decompress
 from cybercorp.store.timeseries.rows import Integers
 
 ROW_OVERHEAD_BYTES = 160  # tuple, numbers and the bytes object's own header
 _PART_OVERHEAD_BYTES = 400
 _NUMBERS = 5
 _LAST_ROWS = 4
-_LEVEL = 1
 
 RowTuple = tuple[int, int, int, int, bytes]  # the fields of HeadRow: plain tuples of numbers cost the collector nothing
 
@@ -56,7 +55,7 @@ class Packed(NamedTuple):
         return len(self.data) + _PART_OVERHEAD_BYTES
 
     def unpack(self) -> list[HeadRow]:
-        plain = zstandard.ZstdDecompressor().decompress(self.data)
+        plain = decompress(self.data)
         numbers = array("q", plain[: 8 * _NUMBERS * self.rows]).tolist()
         columns = [numbers[place : place + self.rows] for place in range(0, len(numbers), self.rows)]
         ends = list(itertools.accumulate(columns.pop(), initial=8 * _NUMBERS * self.rows))
@@ -100,7 +99,7 @@ def pack(rows: Sequence[RowTuple]) -> Packed:
     batches, times, received, catalogues, bodies = zip(*rows, strict=True)
     lengths = list(map(len, bodies))
     numbers = array("q", [*batches, *times, *received, *catalogues, *lengths])
-    data = zstandard.ZstdCompressor(level=_LEVEL).compress(b"".join((numbers.tobytes(), *bodies)))
+    data = compress_fast(b"".join((numbers.tobytes(), *bodies)))
     values = sum(length for length, catalogue in zip(lengths, catalogues, strict=True) if catalogue) // 8
     known = tuple(sorted(set(catalogues)))
     return Packed(len(rows), batches[0], batches[-1], min(times), max(times), known, values, data)
