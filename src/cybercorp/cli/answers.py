@@ -68,7 +68,12 @@ def print_answer(
             whole: dict[str, Any] = msgspec.to_builtins(answer)
             write_object(whole, output)
         case OutputFormat.NDJSON:
-            head = {"start_ms": answer.start_ms, "step_ms": answer.step_ms, "aggregation": answer.aggregation}
+            head = {
+                "start_ms": answer.start_ms,
+                "step_ms": answer.step_ms,
+                "aggregation": answer.aggregation,
+                "tier": answer.tier,
+            }
             write_records(({**head, **msgspec.to_builtins(one)} for one in answer.series), [], output)
         case OutputFormat.TABLE if size is not None:
             _print_plots(answer, options, *size, how or answer.aggregation)
@@ -78,10 +83,11 @@ def print_answer(
 
 def points_of(answer: QueryAnswer) -> list[Point]:
     """Every point of every series, one series after the other."""
+    steps = [answer.start_ms + index * answer.step_ms for index in range(answer.points)]
     return [
-        Point(answer.start_ms + index * answer.step_ms, one, value)
+        Point(time_ms, one, value)
         for one in answer.series
-        for index, value in enumerate(one.values)
+        for time_ms, value in zip(steps if one.times_ms is None else one.times_ms, one.values, strict=True)
     ]
 
 
@@ -98,14 +104,16 @@ def series_names(series: Sequence[SeriesPoints]) -> list[str]:
     metrics = len({one.name for one in series}) > 1
     pairs = Counter((one.name, key, value) for one in series for key, value in one.attributes.items())
     totals = Counter(one.name for one in series)
+    labels = sorted({name for one in series for name in one.labels})
     names = []
     for one in series:
-        parts = [one.host] if hosts else []
+        parts = [one.host] if hosts and one.host else []
         parts += [one.name] if metrics else []
         parts += [
             f"{key}={value}" for key, value in one.attributes.items() if pairs[one.name, key, value] < totals[one.name]
         ]
-        names.append(" ".join(parts) or one.host)
+        parts += [f"{name}={one.labels.get(name) or '-'}" for name in labels]
+        names.append(" ".join(parts) or one.host or f"{one.members} series")
     return names
 
 

@@ -11,7 +11,14 @@ from cybercorp.client.results import QueryResult
 from cybercorp.core.clock import Clock, SystemClock
 from cybercorp.core.errors import InvalidInputError
 from cybercorp.core.times import parse_duration_ms, parse_time_ms
-from cybercorp.protocol.metrics import Aggregation, MetricDescription, QueryAnswer
+from cybercorp.protocol.metrics import (
+    Aggregation,
+    Downsample,
+    Grouping,
+    MetricDescription,
+    QueryAnswer,
+    Ranking,
+)
 
 Instant = str | int | dt.datetime
 Duration = str | int | dt.timedelta
@@ -39,6 +46,13 @@ class AsyncMetrics:
         aggregation: Aggregation | str | None = None,
         quantile: float | None = None,
         points: int | None = None,
+        by: str | Sequence[str] = (),
+        group: Grouping | str | None = None,
+        group_quantile: float | None = None,
+        topk: int | None = None,
+        bottomk: int | None = None,
+        rank: Ranking | str | None = None,
+        downsample: Downsample | str | None = None,
     ) -> QueryResult:
         """The samples of a span of time, aggregated per step.
 
@@ -47,8 +61,17 @@ class AsyncMetrics:
 
         `metrics` are short names (`cpu`, `mem`, `net`) or selectors. `since` and `until` are expressions (`15m`,
         `yesterday 03:00`), Unix milliseconds or datetimes; `step` a duration or milliseconds, chosen to give about
-        `points` where absent. `aggregation`: avg, min, max, sum, last, count, rate, quantile (with `quantile` 0–1);
-        where absent, rate for counters and avg for gauges.
+        `points` where absent. `aggregation`: avg, min, max, sum, last, count, rate, increase, quantile (with `quantile`
+        0–1); where absent, rate for counters and avg for gauges.
+
+            busiest = await client.metrics.query("cpu", since="15m", step="15m", topk=10)
+            means = await client.metrics.query("cpu", since="1h", by="label:env", group="avg")
+
+        `by` joins series that have the same host (`host`), attribute (`cpu`) or label of their hosts (`label:env`), and
+        `group` says how: avg, sum, min, max, count, quantile (with `group_quantile`); a `group` alone joins all.
+        `topk` or `bottomk` keeps the series whose `rank` (avg, min, max, sum or last of their points) is highest or
+        lowest, in that order. `downsample="minmaxlttb"` keeps about `points` samples that show the shape, peaks
+        included; then each series has `times_ms` of its own.
 
         Raises InvalidInputError, TimeExpressionError, LimitExceededError (`too_many_points`), NotFoundError.
         """
@@ -64,6 +87,13 @@ class AsyncMetrics:
             ("aggregation", None if aggregation is None else str(aggregation)),
             ("quantile", quantile),
             ("points", points),
+            *(("by", text) for text in ([by] if isinstance(by, str) else by)),
+            ("group", None if group is None else str(group)),
+            ("group_quantile", group_quantile),
+            ("topk", topk),
+            ("bottomk", bottomk),
+            ("rank", None if rank is None else str(rank)),
+            ("downsample", None if downsample is None else str(downsample)),
         ]
         return QueryResult(await self._caller.call("GET", "/api/v1/metrics/query", QueryAnswer, params=params))
 
@@ -88,6 +118,13 @@ class Metrics:
         aggregation: Aggregation | str | None = None,
         quantile: float | None = None,
         points: int | None = None,
+        by: str | Sequence[str] = (),
+        group: Grouping | str | None = None,
+        group_quantile: float | None = None,
+        topk: int | None = None,
+        bottomk: int | None = None,
+        rank: Ranking | str | None = None,
+        downsample: Downsample | str | None = None,
     ) -> QueryResult:
         """See `AsyncMetrics.query`."""
         return complete(
@@ -100,6 +137,13 @@ class Metrics:
                 aggregation=aggregation,
                 quantile=quantile,
                 points=points,
+                by=by,
+                group=group,
+                group_quantile=group_quantile,
+                topk=topk,
+                bottomk=bottomk,
+                rank=rank,
+                downsample=downsample,
             )
         )
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class QueryResult:
     """Series over common steps: point i of each covers `[start_ms + i*step_ms, start_ms + (i+1)*step_ms)`.
 
+    Of a downsampled answer each series has `times_ms` of its own instead, which only `to_polars` can show.
+
     result = fleet.metrics.query("cpu", hosts="web-*", since="1h", step="10s")
     for series in result:
         print(series.host, series.key, series.values[-1])
@@ -49,6 +51,10 @@ class QueryResult:
     def to_numpy(self) -> NDArray[np.float64]:
         """float64 of shape (series, points), NaN where nothing is known; rows as in `series`."""
         numpy = _library("numpy", "to_numpy")
+        if any(one.times_ms is not None for one in self.answer.series):
+            raise InvalidInputError(
+                "Downsampled series have no common steps.", hint="Use to_polars(), or query without downsample."
+            )
         rows = [one.values for one in self.answer.series]
         made: NDArray[np.float64] = numpy.array(rows, dtype=numpy.float64).reshape(len(rows), self.answer.points)
         return made
@@ -63,12 +69,12 @@ class QueryResult:
     def to_polars(self) -> Any:
         """A polars DataFrame in long form: `time` (UTC), `host`, `series`, `value` (null where nothing is known)."""
         polars = _library("polars", "to_polars")
-        times = self.timestamps_ms
+        steps = self.timestamps_ms
         frame = polars.DataFrame(
             {
-                "time": [time for _ in self.answer.series for time in times],
-                "host": [one.host for one in self.answer.series for _ in times],
-                "series": [one.key for one in self.answer.series for _ in times],
+                "time": [time for one in self.answer.series for time in one.times_ms or steps],
+                "host": [one.host for one in self.answer.series for _ in one.values],
+                "series": [one.key for one in self.answer.series for _ in one.values],
                 "value": [value for one in self.answer.series for value in one.values],
             },
             schema={"time": polars.Int64, "host": polars.String, "series": polars.String, "value": polars.Float64},

@@ -135,8 +135,12 @@ class MetricSelector(msgspec.Struct, frozen=True, kw_only=True):
     rate: bool = False
 
     def matches(self, series: Series) -> bool:
-        named = series.name == self.name or ("*" in self.name and fnmatch.fnmatchcase(series.name, self.name))
-        return named and all(one.matches(series.attributes) for one in self.matchers)
+        return self.matches_names(series.name, series.attributes)
+
+    def matches_names(self, name: str, attributes: dict[str, str]) -> bool:
+        """The same of a series' name and attributes."""
+        named = name == self.name or ("*" in self.name and fnmatch.fnmatchcase(name, self.name))
+        return named and all(one.matches(attributes) for one in self.matchers)
 
 
 def parse_metric_selector(text: str) -> MetricSelector:
@@ -267,7 +271,12 @@ class SeriesPoints(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> str:
-        return series_key(self.name, self.attributes)
+        """Its canonical spelling; labels it was grouped by stand there as `label:env="prod"`."""
+        if not self.labels:
+            return series_key(self.name, self.attributes)
+        return series_key(
+            self.name, {**self.attributes, **{f"label:{name}": value for name, value in self.labels.items()}}
+        )
 
 
 class QueryAnswer(msgspec.Struct, frozen=True, kw_only=True):

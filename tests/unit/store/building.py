@@ -12,6 +12,7 @@ from cybercorp.core.clock import Clock, ManualClock
 from cybercorp.protocol.agents import RecordType
 from cybercorp.protocol.metrics import Aggregation, Catalogue, MetricKind, MetricSelector, Series, make_catalogue
 from cybercorp.store.timeseries.engine import TimeSeries
+from cybercorp.store.timeseries.rollups import Tier
 from cybercorp.store.timeseries.rows import Selection, StoredRow
 from cybercorp.store.timeseries.settings import TimeSeriesSettings
 
@@ -65,9 +66,10 @@ def ask(
     host: int = 1,
     quantile: float | None = None,
     selector: MetricSelector = EVERYTHING,
+    tier: Tier = Tier.RAW,
 ) -> dict[str, list[float]]:
     """The answer for one host by series key."""
-    found = store.query([Selection(host, selector)], start_ms, end_ms, step_ms, aggregation, quantile)
+    found = store.query([Selection(host, selector)], start_ms, end_ms, step_ms, aggregation, quantile, tier=tier)
     assert len({one.series.key for one in found}) == len(found)
     return {one.series.key: one.values.tolist() for one in found}
 
@@ -90,7 +92,7 @@ def reference(
         if lasting[timestamp] == place and key in values and math.isfinite(values[key])
     ]
     if aggregation in (Aggregation.RATE, Aggregation.INCREASE):
-        low, high = start_ms - max(LOOKBACK_MS, step_ms), start_ms + points * step_ms
+        low, high = start_ms - LOOKBACK_MS, start_ms + points * step_ms
         counted = [one for one in visible if one[1] >= 0 and low <= one[0] < high]
         return _growth(counted, start_ms, step_ms, points, aggregation)
     answer = []
@@ -126,7 +128,7 @@ def _growth(
     grown, covered = [0.0] * points, [0] * points
     for (before_ms, before), (now_ms, now) in itertools.pairwise(visible):
         point = (now_ms - start_ms) // step_ms
-        if 0 < now_ms - before_ms <= max(LOOKBACK_MS, step_ms) and 0 <= point < points:
+        if 0 < now_ms - before_ms <= LOOKBACK_MS and 0 <= point < points:
             grown[point] += now - before if now >= before else now
             covered[point] += now_ms - before_ms
     per_second = aggregation is Aggregation.RATE

@@ -8,11 +8,18 @@ from litestar import Controller, get
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
-from cybercorp.protocol.metrics import Aggregation, MetricDescription, QueryAnswer
+from cybercorp.protocol.metrics import (
+    Aggregation,
+    Downsample,
+    Grouping,
+    MetricDescription,
+    QueryAnswer,
+    Ranking,
+)
 from cybercorp.protocol.registry import Permission
 from cybercorp.server.api.parameters import Selectors
 from cybercorp.server.api.responses import problems
-from cybercorp.server.services.metrics import DEFAULT_POINTS, QueryRequest
+from cybercorp.server.services.query_plans import DEFAULT_POINTS, MAX_SERIES, QueryRequest
 from cybercorp.server.wiring import Services
 
 _LAST_MS = 253_402_300_800_000
@@ -60,10 +67,42 @@ class MetricController(Controller):
             float | None, QueryParameter(ge=0, le=1, description="With aggregation=quantile: 0.95, for example.")
         ] = None,
         points: Annotated[
-            int, QueryParameter(ge=1, le=11_000, description="About how many points, where no step is given.")
+            int,
+            QueryParameter(
+                ge=1, le=11_000, description="About how many points, where no step is given or it is downsampled."
+            ),
         ] = DEFAULT_POINTS,
+        by: Annotated[
+            list[str] | None,
+            QueryParameter(
+                max_items=8,
+                description="Join series with the same `host`, attribute (`cpu`, `device`) or label (`label:env`).",
+            ),
+        ] = None,
+        group: Annotated[
+            Grouping | None,
+            QueryParameter(description="How joined series become one; absent: avg with `by`, else they stay apart."),
+        ] = None,
+        group_quantile: Annotated[
+            float | None, QueryParameter(ge=0, le=1, description="With group=quantile: 0.95, for example.")
+        ] = None,
+        topk: Annotated[
+            int | None, QueryParameter(ge=1, le=MAX_SERIES, description="Only so many series with the highest `rank`.")
+        ] = None,
+        bottomk: Annotated[
+            int | None, QueryParameter(ge=1, le=MAX_SERIES, description="Only so many series with the lowest `rank`.")
+        ] = None,
+        rank: Annotated[
+            Ranking, QueryParameter(description="Of a series' points, what `topk` and `bottomk` compare.")
+        ] = Ranking.AVG,
+        downsample: Annotated[
+            Downsample | None,
+            QueryParameter(
+                description="For charts: fine steps, of which about `points` are kept that show the shape, with times."
+            ),
+        ] = None,
     ) -> QueryAnswer:
-        """Values per step for each matching series; null where nothing is known."""
+        """Values per step for each matching series, or for each group of them; null where nothing is known."""
         request = QueryRequest(
             metrics=metric,
             start_ms=start_ms,
@@ -72,5 +111,12 @@ class MetricController(Controller):
             aggregation=Aggregation.QUANTILE if quantile is not None and aggregation is None else aggregation,
             quantile=quantile,
             points=points,
+            by=by or (),
+            group=group,
+            group_quantile=group_quantile,
+            topk=topk,
+            bottomk=bottomk,
+            rank=rank,
+            downsample=downsample,
         )
         return await services.metrics.query(request, services.hosts.select(selector or []))

@@ -12,15 +12,15 @@ from cybercorp.protocol.metrics import Aggregation
 from cybercorp.store.timeseries.rows import Floats, Integers
 
 LOOKBACK_MS = 300_000
-"""A rate starts from the sample before the step when that is at most so much older (or a step, if that is more)."""
+"""A rate starts from the sample before the step when that is at most so much older."""
 
 GROWTH = frozenset({Aggregation.RATE, Aggregation.INCREASE})
 """What compares neighbours instead of values, and so needs the sample before the range as well."""
 
 
-def reach_ms(aggregation: Aggregation, step_ms: int) -> int:
+def reach_ms(aggregation: Aggregation) -> int:
     """How much before its range an aggregation looks."""
-    return max(LOOKBACK_MS, step_ms) if aggregation in GROWTH else 0
+    return LOOKBACK_MS if aggregation in GROWTH else 0
 
 
 def aggregate(
@@ -73,8 +73,9 @@ def aggregate_runs(
     """
     result = np.full(len(lengths) * points, np.nan)
     known = np.isfinite(values)
-    low = start_ms - reach_ms(aggregation, step_ms)
-    known &= (timestamps >= low) & (timestamps < start_ms + points * step_ms)
+    low, high = start_ms - reach_ms(aggregation), start_ms + points * step_ms
+    if len(timestamps) and not (low <= timestamps.min() and timestamps.max() < high):
+        known &= (timestamps >= low) & (timestamps < high)
     if aggregation in GROWTH:
         known &= values >= 0
     series = np.repeat(np.arange(len(lengths)), lengths)
@@ -85,10 +86,28 @@ def aggregate_runs(
             if aggregation in GROWTH:
                 _grow(result, timestamps, values, series, start_ms, step_ms, points, aggregation)
             else:
-                steps = (timestamps - start_ms) // step_ms if points > 1 else 0
-                _reduce(result, values, series * points + steps, aggregation, quantile)
+                places = series * points + (timestamps - start_ms) // step_ms
+                firsts = np.flatnonzero(np.diff(places, prepend=-1))
+                result[places[firsts]] = _reduced(values, firsts, aggregation, quantile)
         result[~np.isfinite(result)] = np.nan
     return result.reshape(len(lengths), points)
+
+
+def reduce_runs(values: Floats, lengths: Integers, aggregation: Aggregation, quantile: float | None = None) -> Floats:
+    """Many series at once, the whole of each to one number: [series]. Rows as in `aggregate_runs`, not for growth."""
+    result = np.full(len(lengths), np.nan)
+    known = np.isfinite(values)
+    if not known.all():
+        series = np.repeat(np.arange(len(lengths)), lengths)
+        lengths = np.bincount(series[known], minlength=len(lengths))
+        values = values[known]
+    filled = np.flatnonzero(lengths)
+    if len(filled):
+        firsts = (np.cumsum(lengths) - lengths)[filled]
+        with np.errstate(over="ignore", invalid="ignore"):
+            result[filled] = _reduced(values, firsts, aggregation, quantile)
+        result[~np.isfinite(result)] = np.nan
+    return result
 
 
 def is_increasing(timestamps: Integers) -> bool:
@@ -110,28 +129,27 @@ def without_replaced(timestamps: Integers, values: Floats) -> tuple[Integers, Fl
     return timestamps[keep], values[keep]
 
 
-def _reduce(result: Floats, values: Floats, places: Integers, aggregation: Aggregation, quantile: float | None) -> None:
-    """Values, of which neighbours share a place of `result`, to one value for each place."""
-    if aggregation is Aggregation.QUANTILE:
-        values = values[np.lexsort((values, places))]
-    firsts = np.flatnonzero(np.diff(places, prepend=-1))
-    filled = places[firsts]
+def _reduced(values: Floats, firsts: Integers, aggregation: Aggregation, quantile: float | None) -> Floats:
+    """Values, those of a step beside each other from `firsts[i]` on, to one for each step."""
     counts = np.diff(firsts, append=len(values))
+    found: Floats
     match aggregation:
         case Aggregation.COUNT:
-            result[filled] = counts
+            found = counts.astype(np.float64)
         case Aggregation.MIN:
-            result[filled] = np.minimum.reduceat(values, firsts)
+            found = np.minimum.reduceat(values, firsts)
         case Aggregation.MAX:
-            result[filled] = np.maximum.reduceat(values, firsts)
+            found = np.maximum.reduceat(values, firsts)
         case Aggregation.LAST:
-            result[filled] = values[firsts + counts - 1]
+            found = values[firsts + counts - 1]
         case Aggregation.QUANTILE:
-            result[filled] = _ranked(values, firsts, counts, 0.5 if quantile is None else quantile)
+            ordered = values[np.lexsort((values, np.repeat(np.arange(len(firsts)), counts)))]
+            found = _ranked(ordered, firsts, counts, 0.5 if quantile is None else quantile)
         case Aggregation.SUM:
-            result[filled] = np.add.reduceat(values, firsts)
+            found = np.add.reduceat(values, firsts)
         case _:
-            result[filled] = np.add.reduceat(values, firsts) / counts
+            found = np.add.reduceat(values, firsts) / counts
+    return found
 
 
 def _ranked(values: Floats, firsts: Integers, counts: Integers, quantile: float) -> Floats:
@@ -164,7 +182,7 @@ def _grow(
     growth = np.diff(values)
     growth = np.where(growth < 0, values[1:], growth)
     steps = (timestamps[1:] - start_ms) // step_ms
-    usable = (elapsed > 0) & (elapsed <= max(LOOKBACK_MS, step_ms)) & (steps >= 0) & (series[1:] == series[:-1])
+    usable = (elapsed > 0) & (elapsed <= LOOKBACK_MS) & (steps >= 0) & (series[1:] == series[:-1])
     places = (series[1:] * points + steps)[usable]
     covered = np.bincount(places, weights=elapsed[usable], minlength=len(result))
     total = np.bincount(places, weights=growth[usable], minlength=len(result))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from cybercorp.core.clock import Clock
@@ -24,8 +24,9 @@ from cybercorp.store.timeseries.backlog import thaw
 from cybercorp.store.timeseries.batches import Batch, pack_batch
 from cybercorp.store.timeseries.checking import check_store
 from cybercorp.store.timeseries.instants import Instants
-from cybercorp.store.timeseries.queries import Queries
+from cybercorp.store.timeseries.queries import Queries, choose_tier
 from cybercorp.store.timeseries.retention import Retention
+from cybercorp.store.timeseries.rollups import Tier
 from cybercorp.store.timeseries.rows import (
     LatestRow,
     RetainReport,
@@ -129,12 +130,23 @@ class TimeSeries:
         step_ms: int,
         aggregation: Aggregation,
         quantile: float | None = None,
+        *,
+        tier: Tier = Tier.RAW,
+        check: Callable[[], None] = lambda: None,
     ) -> list[SeriesResult]:
         """Aggregate to ⌈(end − start) / step⌉ values a series; point i covers `[start+i*step, start+(i+1)*step)`.
 
         Series are selected over all catalogues that have rows in the range, and one series is joined across them.
+        `tier` is what to read, as `choose_tier` says. `check` is called every now and then; what it raises ends the
+        query.
         """
-        return self._queries.query(selections, start_ms, end_ms, step_ms, Aggregation(aggregation), quantile)
+        how = Aggregation(aggregation)
+        return self._queries.query(selections, start_ms, end_ms, step_ms, how, quantile, tier, check)
+
+    def choose_tier(self, start_ms: int, end_ms: int, step_ms: int, aggregation: Aggregation | None) -> Tier:
+        """The tier that answers such a query with least work and without a difference."""
+        raw_from_ms = self._clock.now_ms() - self._settings.retention_ms
+        return choose_tier(start_ms, end_ms, step_ms, aggregation, raw_from_ms)
 
     def row_at(self, host: int, at_ms: int, within_ms: int) -> LatestRow | None:
         """The newest row of samples at or before `at_ms`, at most `within_ms` older."""

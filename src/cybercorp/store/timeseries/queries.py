@@ -1,43 +1,68 @@
-"""Series over a range: which rows are needed, read column by column, joined across catalogues, aggregated per step."""
+"""Series over a range: which rows are needed, read column by column, joined across catalogues, aggregated per step.
+
+Few series of recent rows come from tracks, many hosts at once; everything else is read host by host.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from cybercorp.protocol.metrics import Aggregation, MetricSelector, Series
-from cybercorp.store.timeseries.aggregations import aggregate, reach_ms
+from cybercorp.protocol.metrics import Aggregation, MetricKind, MetricSelector, Series
+from cybercorp.store.timeseries.aggregations import (
+    GROWTH,
+    aggregate,
+    aggregate_runs,
+    reach_ms,
+    reduce_runs,
+)
 from cybercorp.store.timeseries.chunks import SAMPLES, ChunkReader, DamagedChunkError
-from cybercorp.store.timeseries.reading import Picture, look, slices_of, take_picture
+from cybercorp.store.timeseries.interval_steps import aggregate_intervals
+from cybercorp.store.timeseries.reading import look, slices_of, take_picture
+from cybercorp.store.timeseries.rollups import Tier, read_tier, tier_catalogues
+from cybercorp.store.timeseries.row_matrix import read_rows
 from cybercorp.store.timeseries.rows import Floats, Integers, Selection, SeriesResult
 from cybercorp.store.timeseries.session import Session
-from cybercorp.store.timeseries.state import HeadRow, State
+from cybercorp.store.timeseries.state import State
 from cybercorp.store.timeseries.storage import ChunkBodies, ChunkEntry
+from cybercorp.store.timeseries.tracks import Chosen, Column, Panel, Panels, Piece, Track
 
 WORKING_VALUES = 1 << 20  # at most so many values of one host are decoded at once
+TRACKS_BYTES = 48 * 1024**2
+MAX_TRACK_COLUMNS = 8
+HOSTS_AT_ONCE = 250
+VALUES_AT_ONCE = 1 << 19
+LEAST_MINUTES_MS = 3 * 3_600_000
+LEAST_HOURS_MS = 4 * 86_400_000
+_RECENT_MS = 900_000
 
 
-class _Column(NamedTuple):
-    """A series that a selector matches: its place in a catalogue, its canonical key, itself."""
+class Range(NamedTuple):
+    """What is asked of each series."""
 
-    place: int
-    key: str
-    series: Series
+    start_ms: int
+    step_ms: int
+    points: int
+    aggregation: Aggregation
+    quantile: float | None
 
+    @property
+    def end_ms(self) -> int:
+        return self.start_ms + self.points * self.step_ms
 
-class _Piece(NamedTuple):
-    """Rows of one chunk or of the head, in order of arrival: where the values of each column come from."""
-
-    timestamps: Integers
-    columns: list[_Column]
-    values: Floats  # [rows, columns]
+    @property
+    def from_ms(self) -> int:
+        """Where the rows begin that are needed."""
+        return self.start_ms - reach_ms(self.aggregation)
 
 
 class Queries:
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._panels = Panels(TRACKS_BYTES)
 
     def query(
         self,
@@ -47,146 +72,216 @@ class Queries:
         step_ms: int,
         aggregation: Aggregation,
         quantile: float | None = None,
+        tier: Tier = Tier.RAW,
+        check: Callable[[], None] = lambda: None,
     ) -> list[SeriesResult]:
         """The matching series of every selected host, in the order of the selections."""
-        points = -(-(end_ms - start_ms) // step_ms)
-        wanted: dict[int, list[MetricSelector]] = {}
+        wanted = Range(start_ms, step_ms, -(-(end_ms - start_ms) // step_ms), aggregation, quantile)
+        selectors: dict[int, dict[MetricSelector, None]] = {}
         for one in selections:
-            wanted.setdefault(one.host, []).append(one.selector)
-        matches: dict[tuple[int, tuple[MetricSelector, ...]], list[_Column]] = {}
+            selectors.setdefault(one.host, {})[one.selector] = None
+        together: dict[Chosen, list[int]] = {}
+        for host, named in selectors.items():
+            together.setdefault(tuple(named), []).append(host)
         results: list[SeriesResult] = []
-        for host, selectors in wanted.items():
-            chosen = tuple(dict.fromkeys(selectors))
-
-            def columns_of(number: int, chosen: tuple[MetricSelector, ...] = chosen) -> list[_Column]:
-                key = (number, chosen)
-                if key not in matches:
-                    matches[key] = _matching(self._series(number), chosen)
-                return matches[key]
-
-            def answer(
-                state: State, host: int = host, columns_of: Callable[[int], list[_Column]] = columns_of
-            ) -> list[SeriesResult]:
-                return self._query_host(state, host, columns_of, start_ms, step_ms, points, aggregation, quantile)
-
-            results.extend(look(self._session, answer))
+        for chosen, hosts in together.items():
+            panel = self._panels.panel(chosen)
+            with panel.lock:
+                answer = functools.partial(self._query_hosts, panel, hosts, wanted, tier, check)
+                results.extend(look(self._session, answer))
+            self._panels.shrink()
+        if len(together) > 1:
+            order = {host: rank for rank, host in enumerate(selectors)}
+            results.sort(key=lambda one: order[one.host])
         return results
 
-    def _series(self, number: int) -> tuple[Series, ...]:
-        state = self._session.state
-        with state.lock:
-            return state.catalogues.series(number)
-
-    def _query_host(
+    def _query_hosts(
         self,
+        panel: Panel,
+        hosts: Sequence[int],
+        wanted: Range,
+        tier: Tier,
+        check: Callable[[], None],
         state: State,
-        host: int,
-        columns_of: Callable[[int], list[_Column]],
-        start_ms: int,
-        step_ms: int,
-        points: int,
-        aggregation: Aggregation,
-        quantile: float | None,
     ) -> list[SeriesResult]:
-        end_ms = start_ms + points * step_ms
-        from_ms = start_ms - reach_ms(aggregation, step_ms)
-        picture = take_picture(state, host, SAMPLES, from_ms, end_ms)
-        inside = {one.catalogue for one in picture.entries if one.end_ms >= start_ms}
-        inside |= {row.catalogue for row in picture.head if row.timestamp_ms >= start_ms}
-        wanted: dict[str, Series] = {}
-        for number in [one.catalogue for one in picture.entries] + [row.catalogue for row in picture.head]:
-            if number in inside:
-                inside.discard(number)
-                wanted.update((column.key, column.series) for column in columns_of(number))
-        if not wanted:
-            return []
+        results: list[SeriesResult] = []
+        panel.prepare(state)
+        if tier is not Tier.RAW or not self._worth_keeping(state, panel, hosts, wanted):
+            for host in hosts:
+                check()
+                if tier is Tier.RAW:
+                    results.extend(self._query_host(state, panel, host, wanted))
+                else:
+                    results.extend(self._query_tier(state, panel, host, wanted, tier))
+            return results
+        for at in range(0, len(hosts), HOSTS_AT_ONCE):
+            check()
+            with self._session.storage.reader() as bodies:
+
+                def read(entry: ChunkEntry, columns: Sequence[Column], bodies: ChunkBodies = bodies) -> Piece | None:
+                    return self._read_piece(state, bodies, entry, columns)
+
+                tracks = panel.refresh(state, hosts[at : at + HOSTS_AT_ONCE], wanted.from_ms, read)
+            results.extend(_aggregated(tracks, wanted))
+        panel.trim(wanted.from_ms)
+        return results
+
+    def _worth_keeping(self, state: State, panel: Panel, hosts: Sequence[int], wanted: Range) -> bool:
+        """Whether the rows from the range's start to now are few, and mostly asked for."""
+        newest, numbers = 0, set()
+        with state.lock:
+            for host in hosts:
+                known = state.hosts.get(host)
+                if known is None:
+                    continue
+                if known.last is not None:
+                    newest = max(newest, known.last[1])
+                    numbers.add(known.last[3])
+                elif known.samples.newest is not None:
+                    newest = max(newest, known.samples.newest.end_ms)
+                    numbers.add(known.samples.newest.catalogue)
+        columns = max((len(panel.columns_of(state, number)) for number in numbers), default=0)
+        needed_ms, reach_ms = wanted.end_ms - wanted.from_ms, newest - wanted.from_ms
+        if not 0 < columns <= MAX_TRACK_COLUMNS or reach_ms > 2 * needed_ms + _RECENT_MS:
+            return False
+        return self._panels.fits(len(hosts) * max(0, reach_ms) // 1000, columns)
+
+    def _query_host(self, state: State, panel: Panel, host: int, wanted: Range) -> list[SeriesResult]:
+        picture = take_picture(state, host, SAMPLES, wanted.from_ms, wanted.end_ms)
+        inside = {one.catalogue for one in picture.entries if one.end_ms >= wanted.start_ms}
+        inside |= {row.catalogue for row in picture.head if row.timestamp_ms >= wanted.start_ms}
+        numbers = [one.catalogue for one in picture.entries] + [row.catalogue for row in picture.head]
+        series = _series_of(state, panel, [number for number in dict.fromkeys(numbers) if number in inside])
         rows = sum(one.rows for one in picture.entries) + len(picture.head)
         width = max(1, WORKING_VALUES // max(1, rows))
-        keys = list(wanted)
+        keys = list(series)
         results: list[SeriesResult] = []
         for at in range(0, len(keys), width):
             places = {key: place for place, key in enumerate(keys[at : at + width])}
-            timestamps, values = self._gather(state, picture, places, columns_of)
-            found = aggregate(
-                timestamps,
-                values,
-                start_ms=start_ms,
-                step_ms=step_ms,
-                points=points,
-                aggregation=aggregation,
-                quantile=quantile,
+            found = read_rows(
+                self._session, state, picture.entries, picture.head, lambda one: panel.columns_of(state, one), places
             )
-            results.extend(SeriesResult(host, wanted[key], found[:, place].copy()) for key, place in places.items())
+            values = _aggregate(found.timestamps, found.values, wanted)
+            results.extend(SeriesResult(host, series[key], values[place]) for key, place in places.items())
         return results
 
-    def _gather(
-        self,
-        state: State,
-        picture: Picture,
-        places: dict[str, int],
-        columns_of: Callable[[int], list[_Column]],
-    ) -> tuple[Integers, Floats]:
-        """All rows of a picture in order of arrival: [rows], [rows, series]. NaN where a row lacks the series."""
-        pieces: list[_Piece] = []
-        with self._session.storage.reader() as bodies:
-            for entry in picture.entries:
-                columns = [one for one in columns_of(entry.catalogue) if one.key in places]
-                piece = self._read_piece(state, bodies, entry, columns)
-                if piece is not None:
-                    pieces.append(piece)
-        pieces.extend(_head_pieces(picture.head, columns_of, places))
-        if not pieces:
-            return np.empty(0, dtype=np.int64), np.empty((0, len(places)))
-        timestamps = np.concatenate([piece.timestamps for piece in pieces])
-        values = np.full((len(timestamps), len(places)), np.nan)
-        at = 0
-        for piece in pieces:
-            here = slice(at, at + len(piece.timestamps))
-            values[here, [places[column.key] for column in piece.columns]] = piece.values
-            at = here.stop
-        return timestamps, values
+    def _query_tier(self, state: State, panel: Panel, host: int, wanted: Range, tier: Tier) -> list[SeriesResult]:
+        start_ms, end_ms = wanted.start_ms, wanted.end_ms
+        series = _series_of(state, panel, tier_catalogues(state, host, tier, start_ms, end_ms))
+        if wanted.aggregation in GROWTH and any(one.kind is not MetricKind.COUNTER for one in series.values()):
+            return self._query_host(state, panel, host, wanted)  # of a gauge, intervals know no growth
+        keys = list(series)
+        width = max(1, WORKING_VALUES // max(1, (end_ms - start_ms) // tier.step_ms))
+        results: list[SeriesResult] = []
+        for at in range(0, len(keys), width):
+            chosen = keys[at : at + width]
+            intervals = read_tier(
+                self._session, state, host, tier, lambda one: panel.columns_of(state, one), chosen, start_ms, end_ms
+            )
+            values = aggregate_intervals(
+                intervals,
+                start_ms=start_ms,
+                step_ms=wanted.step_ms,
+                points=wanted.points,
+                aggregation=wanted.aggregation,
+            )
+            results.extend(SeriesResult(host, series[key], row) for key, row in zip(chosen, values, strict=True))
+        return results
 
     def _read_piece(
-        self, state: State, bodies: ChunkBodies, entry: ChunkEntry, columns: list[_Column]
-    ) -> _Piece | None:
+        self, state: State, bodies: ChunkBodies, entry: ChunkEntry, columns: Sequence[Column]
+    ) -> Piece | None:
         try:
             with bodies.open(entry.id) as read:
                 chunk = ChunkReader(
                     slices_of(entry, read, len(columns)), entry.owner, state.catalogues.widths[entry.catalogue] + 1
                 )
                 timestamps = chunk.timestamps()
-                values = np.full((len(timestamps), len(columns)), np.nan)
+                values = np.full((len(columns), len(timestamps)), np.nan)
                 for position, column in enumerate(columns):
                     try:
-                        values[:, position] = chunk.column(column.place)
+                        values[position] = chunk.column(column.place)
                     except DamagedChunkError as error:
                         self._session.note_damage(state, entry, column.place + 1, str(error))
         except DamagedChunkError as error:
             self._session.note_damage(state, entry, -1, str(error))
             return None
-        return _Piece(timestamps, columns, values)
+        return Piece(entry.catalogue, timestamps, values)
 
 
-def _matching(series: Sequence[Series], selectors: Sequence[MetricSelector]) -> list[_Column]:
-    return [
-        _Column(place, one.key, one)
-        for place, one in enumerate(series)
-        if any(selector.matches(one) for selector in selectors)
-    ]
+def choose_tier(start_ms: int, end_ms: int, step_ms: int, aggregation: Aggregation | None, raw_from_ms: int) -> Tier:
+    """The coarsest tier that gives the same answer; every sample where that is little, or the only exact way.
+
+    `raw_from_ms` is when samples begin: older ones are kept as intervals only.
+    """
+    if aggregation is Aggregation.QUANTILE:
+        return Tier.RAW
+    for tier, least_ms in ((Tier.HOUR, LEAST_HOURS_MS), (Tier.MINUTE, LEAST_MINUTES_MS)):
+        if step_ms % tier.step_ms == 0 and (end_ms - start_ms >= least_ms or start_ms < raw_from_ms):
+            return tier
+    return Tier.RAW
 
 
-def _head_pieces(
-    head: Sequence[HeadRow], columns_of: Callable[[int], list[_Column]], places: dict[str, int]
-) -> list[_Piece]:
-    pieces = []
-    at = 0
-    while at < len(head):
-        number, start = head[at].catalogue, at
-        while at < len(head) and head[at].catalogue == number:
-            at += 1
-        rows = head[start:at]
-        columns = [one for one in columns_of(number) if one.key in places]
-        matrix = np.frombuffer(b"".join([row.body for row in rows]), dtype="<f8").reshape(len(rows), -1)
-        timestamps = np.array([row.timestamp_ms for row in rows], dtype=np.int64)
-        pieces.append(_Piece(timestamps, columns, matrix[:, [one.place for one in columns]]))
-    return pieces
+def _series_of(state: State, panel: Panel, numbers: Iterable[int]) -> dict[str, Series]:
+    return {one.key: one.series for number in numbers for one in panel.columns_of(state, number)}
+
+
+def _aggregate(timestamps: Integers, values: Floats, wanted: Range) -> Floats:
+    """Rows of one host in order of arrival: [rows], [rows, series] to [series, points]."""
+    found: Floats = aggregate(
+        timestamps,
+        values,
+        start_ms=wanted.start_ms,
+        step_ms=wanted.step_ms,
+        points=wanted.points,
+        aggregation=wanted.aggregation,
+        quantile=wanted.quantile,
+    ).T
+    return found
+
+
+def _aggregated(tracks: dict[int, Track], wanted: Range) -> list[SeriesResult]:
+    """Every series of the tracks that has rows in the range; those whose rows are sorted by time all at once."""
+    results: list[SeriesResult] = []
+    together: list[tuple[int, Series, Integers, Floats]] = []
+    size = 0
+    for host, track in tracks.items():
+        times, values = track.between(wanted.from_ms, wanted.end_ms)
+        shown = [
+            (place, series)
+            for place, (key, series) in enumerate(track.columns.items())
+            if (seen := track.seen[key])[1] >= wanted.start_ms and seen[0] < wanted.end_ms
+        ]
+        if not len(times) or not shown:
+            continue
+        if not track.increasing:
+            found = _aggregate(times, values.T, wanted)
+            results.extend(SeriesResult(host, series, found[place]) for place, series in shown)
+            continue
+        together.extend((host, series, times, values[place]) for place, series in shown)
+        size += len(times) * len(shown)
+        if size >= VALUES_AT_ONCE:
+            results.extend(_runs(together, wanted))
+            together, size = [], 0
+    return results + _runs(together, wanted)
+
+
+def _runs(together: Sequence[tuple[int, Series, Integers, Floats]], wanted: Range) -> list[SeriesResult]:
+    if not together:
+        return []
+    lengths = np.array([len(one[2]) for one in together])
+    values = np.concatenate([one[3] for one in together])
+    if wanted.points == 1 and wanted.aggregation not in GROWTH:
+        found = reduce_runs(values, lengths, wanted.aggregation, wanted.quantile)[:, None]
+    else:
+        found = aggregate_runs(
+            np.concatenate([one[2] for one in together]),
+            values,
+            lengths,
+            start_ms=wanted.start_ms,
+            step_ms=wanted.step_ms,
+            points=wanted.points,
+            aggregation=wanted.aggregation,
+            quantile=wanted.quantile,
+        )
+    return [SeriesResult(one[0], one[1], row) for one, row in zip(together, found, strict=True)]
