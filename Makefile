@@ -2,7 +2,7 @@
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help up install dev format lint types imports test test-slow check docs bench lock
+.PHONY: help up install dev format lint types imports test test-slow check faults docs bench lock
 
 help: ## list the tasks
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,9 +17,10 @@ imports: ## import directions between the packages
 test: ## all tests but the slow proofs
 test-slow: ## the slow proofs: kill, cut, fill
 check: ## everything CI runs: lint, types, imports, test, test-slow
+faults: ## every fault as often as docs/reliability.md says: half an hour
 docs: ## generate the reference pages and the dashboard's picture
 bench: ## every benchmark; results for docs/performance.md
-up install dev format lint types imports test test-slow check docs bench:
+up install dev format lint types imports test test-slow check faults docs bench:
 	@$(PYTHON) bootstrap.py $@
 
 lock: ## resolve the dependencies anew (needs uv)

@@ -35,6 +35,11 @@ TASKS: dict[str, tuple[str, bool, list[list[str]]]] = {
     "imports": ("import directions between the packages", True, [["lint-imports"]]),
     "test": ("all tests but the slow proofs", True, [["pytest", "-n", WORKERS, "-m", "not slow"]]),
     "test-slow": ("the slow proofs: kill, cut, fill", True, [["pytest", "-n", WORKERS, "-m", "slow"]]),
+    "faults": (
+        "every fault as often as docs/reliability.md says: half an hour",
+        True,
+        [["pytest", "-n", WORKERS, "tests/faults", "tests/unit/agent", "tests/unit/store", "--faults", "full"]],
+    ),
     "docs": (
         "generate the reference pages and the dashboard's picture",
         True,

@@ -52,6 +52,7 @@ class FakeServer:
         self.hellos: list[Hello] = []
         self.catalogues: dict[str, AnnounceCatalogue] = {}
         self.records: dict[tuple[str, int], Record] = {}
+        self.conflicts: list[int] = []  # numbers that came again and meant something else
         self.acked: dict[str, int] = {}
         self.tables: list[ProcessTable] = []
         self.viewer_messages: list[tuple[str, Any]] = []
@@ -218,7 +219,8 @@ class FakeServer:
             await connection.send(self.codec.encode("agent.refuse", self.refusing))
             return
         for record in records:
-            self.records[stream, record.seq] = record
+            if self.records.setdefault((stream, record.seq), record) != record:
+                self.conflicts.append(record.seq)
         if self.acknowledging and records:
             self.acked[stream] = max(self.acked.get(stream, 0), records[-1].seq)
             await connection.send(self.codec.encode("agent.acknowledge", Acknowledge(seq=self.acked[stream])))

@@ -72,7 +72,7 @@ class Shim:
         What was synced is there. Of what was written later, each sector is there or not, as chance has it: a disk
         writes in the order it likes. Files that were never synced are there in part or not at all.
         """
-        target.mkdir()
+        target.mkdir(parents=True)
         for path in sorted(self.watched.iterdir()):
             if path.name.endswith("-shm") or not path.is_file():
                 continue  # shared memory is made anew

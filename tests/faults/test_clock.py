@@ -33,6 +33,7 @@ async def load_and_jump(shim: Shim, agents: list[LedgerAgent], rest_s: float) ->
     await finish(running, stop)
 
 
+@pytest.mark.slow
 def test_the_servers_clock_jumps(tmp_path: Path, times: Callable[[int, int], int]) -> None:
     """Two hours back and ahead, four hundred days ahead, and right again: every acknowledged row is there, once."""
     shim = Shim(tmp_path / "shim", tmp_path)

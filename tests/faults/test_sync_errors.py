@@ -1,5 +1,6 @@
 """fsync fails (F8): what could not be synced is never acknowledged, not even after a later fsync succeeds."""
 
+import asyncio
 import random
 import time
 from collections.abc import Callable
@@ -7,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.ledger import LedgerAgent
 from tests.faults.promises import Writer, check_promises
+from tests.faults.servers import FaultyServer, finish
 from tests.faults.shim import Shim, needs_shim
 from tests.stack import wait_until
 
@@ -68,3 +71,41 @@ def test_the_checker_finds_who_believes_a_failed_sync(tmp_path: Path) -> None:
         if found:
             break
     assert found
+
+
+async def load_and_fail(shim: Shim, agents: list[LedgerAgent], chance: random.Random, rounds: int) -> None:
+    """Run the agents while syncs of the server's files fail now and then."""
+    stop = asyncio.Event()
+    running = [asyncio.create_task(agent.run(stop)) for agent in agents]
+    for _ in range(rounds):
+        await asyncio.sleep(chance.uniform(0.1, 1.0))
+        failed = shim.get("failed")
+        shim.fail_syncs(after=chance.randrange(6), count=chance.choice([1, 2, 6]))
+        await asyncio.to_thread(wait_until, lambda failed=failed: shim.get("failed") > failed, "a failed sync")
+    shim.set("fail_from", 0)
+    await finish(running, stop)
+
+
+@pytest.mark.slow
+def test_a_server_whose_disk_fails_to_sync(tmp_path: Path, times: Callable[[int, int], int]) -> None:
+    """Samples wait with the agents, the server goes on by itself, and a power cut takes nothing acknowledged."""
+    chance = random.Random(8)
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    shim = Shim(tmp_path / "shim", data)
+    server = FaultyServer(tmp_path, shim.environment)
+    server.start()
+    try:
+        agents = server.agents(6)
+        asyncio.run(load_and_fail(shim, agents, chance, times(3, 60)))
+        assert server.check(agents) == []
+    finally:
+        server.kill()
+    left = tmp_path / "left"
+    shim.cut_power(left / "data", chance)
+    again = FaultyServer(left)
+    again.start()
+    try:
+        assert again.check(agents) == []
+    finally:
+        again.kill()
