@@ -135,12 +135,8 @@ class MetricSelector(msgspec.Struct, frozen=True, kw_only=True):
     rate: bool = False
 
     def matches(self, series: Series) -> bool:
-        return self.matches_names(series.name, series.attributes)
-
-    def matches_names(self, name: str, attributes: dict[str, str]) -> bool:
-        """The same of a series' name and attributes."""
-        named = name == self.name or ("*" in self.name and fnmatch.fnmatchcase(name, self.name))
-        return named and all(one.matches(attributes) for one in self.matchers)
+        named = series.name == self.name or ("*" in self.name and fnmatch.fnmatchcase(series.name, self.name))
+        return named and all(one.matches(series.attributes) for one in self.matchers)
 
 
 def parse_metric_selector(text: str) -> MetricSelector:

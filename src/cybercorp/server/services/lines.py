@@ -49,13 +49,16 @@ def group_lines(
     return [_joined(members, keys, place[3:], grouping, quantile) for place, members in sorted(groups.items())]
 
 
-def rank_lines(lines: Sequence[Line], keep: int, ranking: Ranking) -> list[Line]:
-    """The `keep` highest, highest first; with a negative `keep` the lowest, lowest first. Those without values go."""
-    if not lines:
+def rank(series: Sequence[Floats], keep: int, ranking: Ranking) -> list[int]:
+    """The places of the `keep` highest, highest first; with a negative `keep` the lowest, lowest first.
+
+    What has no value is left out.
+    """
+    if not series:
         return []
-    figures = _figures(np.stack([line.values for line in lines]), ranking)
+    figures = _figures(np.concatenate(series).reshape(len(series), -1), ranking)
     order = np.argsort(-figures if keep > 0 else figures, kind="stable")  # NaN comes last either way
-    return [lines[index] for index in order[: abs(keep)].tolist() if not np.isnan(figures[index])]
+    return [place for place in order[: abs(keep)].tolist() if not np.isnan(figures[place])]
 
 
 def points_of(line: Line) -> SeriesPoints:

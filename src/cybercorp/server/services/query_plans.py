@@ -82,8 +82,13 @@ def make_plan(request: QueryRequest, now_ms: int, finest_ms: int = 1000) -> Plan
     """
     _check_times(request, now_ms)
     step_ms = _step(request, finest_ms)
-    start_ms = request.start_ms - request.start_ms % step_ms
-    points = max(1, -(-(request.end_ms - start_ms) // step_ms))
+    span_ms = request.end_ms - request.start_ms
+    if step_ms >= span_ms:  # one number for the whole range, exactly
+        step_ms = span_ms
+        start_ms, points = request.start_ms, 1
+    else:
+        start_ms = request.start_ms - request.start_ms % step_ms
+        points = -(-(request.end_ms - start_ms) // step_ms)
     most = MAX_FINE_POINTS if request.downsample else MAX_POINTS
     if points > most:
         fitting = _nice_step(request.end_ms - request.start_ms, most)

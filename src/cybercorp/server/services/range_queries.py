@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from cybercorp.core.errors import LimitExceededError
 from cybercorp.protocol.metrics import Aggregation, MetricKind, MetricSelector, QueryAnswer
 from cybercorp.server.services.fleet import LiveHost
-from cybercorp.server.services.lines import Line, curve_of, group_lines, points_of, rank_lines
+from cybercorp.server.services.lines import Line, curve_of, group_lines, points_of, rank
 from cybercorp.server.services.matching import SeriesMatcher, explain_nothing
 from cybercorp.server.services.query_plans import Plan, check_size
 from cybercorp.store.timeseries.engine import TimeSeries
@@ -15,6 +16,13 @@ from cybercorp.store.timeseries.rollups import Tier
 from cybercorp.store.timeseries.rows import Selection, SeriesResult
 
 LONGEST_QUERY_S = 20.0
+
+
+class _Found(NamedTuple):
+    """A series that the store gave, and how its samples were aggregated."""
+
+    result: SeriesResult
+    aggregation: Aggregation
 
 
 class RangeQueries:
@@ -43,7 +51,7 @@ class RangeQueries:
                 )
 
         tier = self._store.choose_tier(plan.start_ms, plan.end_ms, plan.step_ms, plan.aggregation)
-        lines: list[Line] = []
+        results: list[_Found] = []
         by_key = {host.key: host for host in hosts}
         for aggregation, selectors, kind in self._jobs(plan, hosts):
             wanted = [Selection(host.key, selector) for host in hosts for selector in selectors]
@@ -57,13 +65,15 @@ class RangeQueries:
                 tier=tier,
                 check=check,
             )
-            lines += [_line(one, by_key, aggregation) for one in found if kind is None or one.series.kind is kind]
+            results += [_Found(one, aggregation) for one in found if kind is None or one.series.kind is kind]
         if hosts:
             for text, selector in zip(metrics, plan.selectors, strict=True):
-                if not self._matcher.count(hosts, [selector]) and not _has(lines, selector):
+                if not self._matcher.count(hosts, [selector]) and not any(
+                    selector.matches(one.result.series) for one in results
+                ):
                     explain_nothing(text, selector, hosts)
-        check_size(plan, len(lines))
-        return self._shaped(plan, _ordered(lines, plan.selectors), by_key, tier)
+        check_size(plan, len(results))
+        return self._shaped(plan, _ordered(results, plan.selectors), by_key, tier)
 
     def _jobs(
         self, plan: Plan, hosts: Sequence[LiveHost]
@@ -80,18 +90,22 @@ class RangeQueries:
                 jobs.append((aggregation, chosen, kind if mixed else None))
         return jobs
 
-    def _shaped(self, plan: Plan, lines: list[Line], hosts: dict[int, LiveHost], tier: Tier) -> QueryAnswer:
-        named = plan.aggregation or (
-            Aggregation.RATE if lines and all(one.kind is MetricKind.COUNTER for one in lines) else Aggregation.AVG
-        )
+    def _shaped(self, plan: Plan, results: list[_Found], hosts: dict[int, LiveHost], tier: Tier) -> QueryAnswer:
+        rates = bool(results) and all(one.result.series.kind is MetricKind.COUNTER for one in results)
+        named = plan.aggregation or (Aggregation.RATE if rates else Aggregation.AVG)
+        found = len(results)
+        if plan.grouping is None and plan.keep:
+            best = rank([one.result.values for one in results], plan.keep, plan.rank)
+            results = [results[place] for place in best]
+        lines = [_line(one.result, hosts, one.aggregation) for one in results]
         if plan.grouping is not None:
             labels = {host.id: host.row.labels for host in hosts.values()}
             lines = group_lines(
                 lines, plan.keys, plan.grouping, plan.group_quantile, lambda host_id: labels.get(host_id, {})
             )
-        found = len(lines)
-        if plan.keep:
-            lines = rank_lines(lines, plan.keep, plan.rank)
+            found = len(lines)
+            if plan.keep:
+                lines = [lines[place] for place in rank([one.values for one in lines], plan.keep, plan.rank)]
         if plan.curve_points:
             span = {"start_ms": plan.start_ms, "step_ms": plan.step_ms, "points": plan.curve_points}
             series = [curve_of(line, **span) for line in lines]
@@ -131,18 +145,13 @@ def unit_of(unit: str, aggregation: Aggregation) -> str:
     return "1" if unit == "s" else f"{unit}/s"
 
 
-def _has(lines: Sequence[Line], selector: MetricSelector) -> bool:
-    return any(_rank(line, [selector]) == 0 for line in lines)
-
-
-def _ordered(lines: list[Line], selectors: Sequence[MetricSelector]) -> list[Line]:
+def _ordered(results: list[_Found], selectors: Sequence[MetricSelector]) -> list[_Found]:
     """As the selectors were written, then as they were found; each series once."""
     if len(selectors) < 2:
-        return lines
-    return sorted(lines, key=lambda line: _rank(line, selectors))
+        return results
 
+    def place(found: _Found) -> int:
+        series = found.result.series
+        return next((place for place, one in enumerate(selectors) if one.matches(series)), len(selectors))
 
-def _rank(line: Line, selectors: Sequence[MetricSelector]) -> int:
-    return next(
-        (rank for rank, one in enumerate(selectors) if one.matches_names(line.name, line.attributes)), len(selectors)
-    )
+    return sorted(results, key=place)

@@ -6,7 +6,10 @@ result that does not fit into a float64.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from cybercorp.protocol.metrics import Aggregation
 from cybercorp.store.timeseries.rows import Floats, Integers
@@ -16,6 +19,11 @@ LOOKBACK_MS = 300_000
 
 GROWTH = frozenset({Aggregation.RATE, Aggregation.INCREASE})
 """What compares neighbours instead of values, and so needs the sample before the range as well."""
+
+_INT32 = 1 << 31
+_ZERO = np.zeros(1, dtype=np.int64)
+
+AnyIntegers = NDArray[np.signedinteger[Any]]
 
 
 def reach_ms(aggregation: Aggregation) -> int:
@@ -73,12 +81,13 @@ def aggregate_runs(
     """
     result = np.full(len(lengths) * points, np.nan)
     known = np.isfinite(values)
+    small = len(lengths) * points < _INT32 and points * step_ms < _INT32  # half the width, four times the speed
     low, high = start_ms - reach_ms(aggregation), start_ms + points * step_ms
     if len(timestamps) and not (low <= timestamps.min() and timestamps.max() < high):
         known &= (timestamps >= low) & (timestamps < high)
     if aggregation in GROWTH:
         known &= values >= 0
-    series = np.repeat(np.arange(len(lengths)), lengths)
+    series: AnyIntegers = np.repeat(np.arange(len(lengths), dtype=np.int32 if small else np.int64), lengths)
     if not known.all():
         timestamps, values, series = timestamps[known], values[known], series[known]
     if len(values):
@@ -86,8 +95,10 @@ def aggregate_runs(
             if aggregation in GROWTH:
                 _grow(result, timestamps, values, series, start_ms, step_ms, points, aggregation)
             else:
-                places = series * points + (timestamps - start_ms) // step_ms
-                firsts = np.flatnonzero(np.diff(places, prepend=-1))
+                elapsed = timestamps - start_ms
+                steps: AnyIntegers = (elapsed.astype(np.int32) if small else elapsed) // step_ms
+                places: AnyIntegers = series * points + steps
+                firsts = np.concatenate([_ZERO, np.flatnonzero(places[1:] != places[:-1]) + 1])
                 result[places[firsts]] = _reduced(values, firsts, aggregation, quantile)
         result[~np.isfinite(result)] = np.nan
     return result.reshape(len(lengths), points)
@@ -166,7 +177,7 @@ def _grow(
     result: Floats,
     timestamps: Integers,
     values: Floats,
-    series: Integers,
+    series: AnyIntegers,
     start_ms: int,
     step_ms: int,
     points: int,

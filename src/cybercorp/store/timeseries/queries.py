@@ -31,10 +31,10 @@ from cybercorp.store.timeseries.storage import ChunkBodies, ChunkEntry
 from cybercorp.store.timeseries.tracks import Chosen, Column, Panel, Panels, Piece, Track
 
 WORKING_VALUES = 1 << 20  # at most so many values of one host are decoded at once
-TRACKS_BYTES = 48 * 1024**2
+TRACKS_BYTES = 64 * 1024**2
 MAX_TRACK_COLUMNS = 8
 HOSTS_AT_ONCE = 250
-VALUES_AT_ONCE = 1 << 19
+VALUES_AT_ONCE = 1 << 17
 LEAST_MINUTES_MS = 3 * 3_600_000
 LEAST_HOURS_MS = 4 * 86_400_000
 _RECENT_MS = 900_000
@@ -217,7 +217,9 @@ def choose_tier(start_ms: int, end_ms: int, step_ms: int, aggregation: Aggregati
     if aggregation is Aggregation.QUANTILE:
         return Tier.RAW
     for tier, least_ms in ((Tier.HOUR, LEAST_HOURS_MS), (Tier.MINUTE, LEAST_MINUTES_MS)):
-        if step_ms % tier.step_ms == 0 and (end_ms - start_ms >= least_ms or start_ms < raw_from_ms):
+        if step_ms % tier.step_ms == start_ms % tier.step_ms == 0 and (
+            end_ms - start_ms >= least_ms or start_ms < raw_from_ms
+        ):
             return tier
     return Tier.RAW
 
@@ -245,12 +247,13 @@ def _aggregated(tracks: dict[int, Track], wanted: Range) -> list[SeriesResult]:
     results: list[SeriesResult] = []
     together: list[tuple[int, Series, Integers, Floats]] = []
     size = 0
+    from_ms, start_ms, end_ms = wanted.from_ms, wanted.start_ms, wanted.end_ms
     for host, track in tracks.items():
-        times, values = track.between(wanted.from_ms, wanted.end_ms)
+        times, values = track.between(from_ms, end_ms)
         shown = [
             (place, series)
             for place, (key, series) in enumerate(track.columns.items())
-            if (seen := track.seen[key])[1] >= wanted.start_ms and seen[0] < wanted.end_ms
+            if (seen := track.seen[key])[1] >= start_ms and seen[0] < end_ms
         ]
         if not len(times) or not shown:
             continue

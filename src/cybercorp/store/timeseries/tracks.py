@@ -57,8 +57,10 @@ class Track:
         "batch",
         "block",
         "columns",
+        "first_ms",
         "from_ms",
         "increasing",
+        "last_ms",
         "owner",
         "rows",
         "sealed",
@@ -78,6 +80,7 @@ class Track:
         self.rows = self.sealed = 0
         self.waiting: list[int] = []
         self.increasing = True
+        self.first_ms = self.last_ms = 0  # of a track that is `increasing`
         self.times: Integers = np.empty(0, dtype=np.int64)
         self.values: Floats = np.empty((0, 0))
 
@@ -87,14 +90,13 @@ class Track:
 
     def between(self, start_ms: int, end_ms: int) -> tuple[Integers, Floats]:
         """Rows of `[start_ms, end_ms)` (of a track that is not `increasing`: all): [rows], [columns, rows]."""
-        times = self.times[: self.rows]
         low, high = 0, self.rows
         if self.increasing and high:
-            if times[0] < start_ms:
-                low = int(times.searchsorted(start_ms))
-            if times[high - 1] >= end_ms:
-                high = int(times.searchsorted(end_ms))
-        return times[low:high], self.values[:, low:high]
+            if self.first_ms < start_ms:
+                low = int(self.times[:high].searchsorted(start_ms))
+            if self.last_ms >= end_ms:
+                high = int(self.times[:high].searchsorted(end_ms))
+        return self.times[low:high], self.values[:, low:high]
 
     def append(self, timestamps: Integers, values: Floats) -> None:
         """Rows that arrived: [rows], [columns, rows]."""
@@ -109,13 +111,22 @@ class Track:
         self.times[self.rows : end] = timestamps
         self.values[:, self.rows : end] = values
         if count and self.increasing:
-            after = self.rows == 0 or bool(self.times[self.rows] > self.times[self.rows - 1])
-            self.increasing = after and is_increasing(timestamps)
+            first = int(timestamps[0])
+            if not self.rows:
+                self.first_ms = first
+            self.increasing = (not self.rows or first > self.last_ms) and is_increasing(timestamps)
+            self.last_ms = int(timestamps[-1])
         self.rows = end
+
+    def cut(self) -> None:
+        """Forget the rows that are not sealed: they come again with the blocks."""
+        self.rows, self.waiting = self.sealed, []
+        if self.rows:
+            self.last_ms = int(self.times[self.rows - 1])
 
     def trim(self, start_ms: int) -> None:
         """Forget sealed rows before `start_ms`, when they are the larger part by far."""
-        if not self.increasing:
+        if not self.increasing or self.rows < _SLACK_ROWS:
             return
         gone = min(int(self.times[: self.rows].searchsorted(start_ms)), self.sealed)
         if gone > 7 * (self.rows - gone) + _SLACK_ROWS:
@@ -123,6 +134,7 @@ class Track:
             self.values = self.values[:, gone : self.rows].copy()
             self.rows -= gone
             self.sealed -= gone
+            self.first_ms = int(self.times[0]) if self.rows else 0
             self.from_ms = start_ms
 
 
@@ -167,10 +179,11 @@ class Panel:
         """
         with state.lock:
             news = [one for host in hosts if (one := self._news(state, host, from_ms)) is not None]
-        for one in news:
-            self._tracks[one.host] = self._updated(state, one, from_ms, read)
-        self.size_bytes = sum(track.size_bytes for track in self._tracks.values())
         tracks = self._tracks
+        for one in news:
+            tracks[one.host] = self._updated(state, one, from_ms, read)
+        if news:
+            self.size_bytes = sum(track.size_bytes for track in tracks.values())
         return {host: tracks[host] for host in hosts if host in tracks}
 
     def prepare(self, state: State) -> None:
@@ -179,6 +192,7 @@ class Panel:
             self._catalogues = state.catalogues
             self._columns.clear()
             self._tracks.clear()
+            self.size_bytes = 0
 
     def trim(self, start_ms: int) -> None:
         """Forget what is much older than what was asked for."""
@@ -220,7 +234,7 @@ class Panel:
         wanted = {one.key: one.series for number in numbers for one in self.columns_of(state, number)}
         pieces = [piece for one in news.entries if (piece := read(one, self.columns_of(state, one.catalogue)))]
         if news.block != track.block:  # what waited comes again with the blocks
-            track.rows, track.waiting = track.sealed, []
+            track.cut()
         if not wanted.keys() <= track.columns.keys():
             track = _widened(track, wanted)
         self._append(state, track, pieces)
@@ -259,7 +273,7 @@ class Panels:
 
     def fits(self, rows: int, columns: int) -> bool:
         """Whether so many rows of so many values are worth to be kept."""
-        return rows * (columns + 1) * 8 <= self._limit_bytes // 2
+        return rows * (columns + 1) * 8 <= self._limit_bytes
 
     def panel(self, chosen: Chosen) -> Panel:
         """The panel of these selectors, the newest from now on."""
@@ -337,4 +351,5 @@ def _widened(track: Track, wanted: dict[str, Series]) -> Track:
     made.append(track.times[: track.rows], held)
     made.block, made.batch, made.sealed, made.waiting = track.block, track.batch, track.sealed, track.waiting
     made.increasing, made.seen = track.increasing, track.seen
+    made.first_ms, made.last_ms = track.first_ms, track.last_ms
     return made
