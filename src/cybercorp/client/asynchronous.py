@@ -17,7 +17,7 @@ from cybercorp.protocol.problems import Problem, error_of
 
 
 class AsyncClient:
-    """A server's hosts, metrics, processes, events, agents, and its live updates.
+    """A server's hosts, metrics, processes, events, agents, recordings, and its live updates.
 
         async with AsyncClient() as fleet:
             for host in await fleet.hosts.list("web-*"):
@@ -45,6 +45,7 @@ class AsyncClient:
         self.processes = self._nouns.processes
         self.events = self._nouns.events
         self.agents = self._nouns.agents
+        self.recordings = self._nouns.recordings
         self.server = self._nouns.server
 
     @property

@@ -8,6 +8,7 @@ from cybercorp.client.hosts import AsyncHosts
 from cybercorp.client.http import HttpTransport
 from cybercorp.client.metrics import AsyncMetrics
 from cybercorp.client.processes import AsyncProcesses
+from cybercorp.client.recordings import AsyncRecordings
 from cybercorp.client.servers import AsyncServer
 from cybercorp.security.credentials import Credential
 
@@ -22,4 +23,5 @@ class Nouns:
         self.processes = AsyncProcesses(self.transport)
         self.events = AsyncEvents(self.transport)
         self.agents = AsyncAgents(self.transport)
+        self.recordings = AsyncRecordings(self.transport)
         self.server = AsyncServer(self.transport)

@@ -19,6 +19,7 @@ from cybercorp.client.metrics import Metrics
 from cybercorp.client.nouns import Nouns
 from cybercorp.client.processes import Processes
 from cybercorp.client.profiles import find_credential
+from cybercorp.client.recordings import Recordings
 from cybercorp.client.servers import Server
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Client:
-    """A server's hosts, metrics, processes, events, agents, and its live updates.
+    """A server's hosts, metrics, processes, events, agents, recordings, and its live updates.
 
         with Client() as fleet:
             for host in fleet.hosts.list(labels={"env": "prod"}):
@@ -52,6 +53,7 @@ class Client:
         self.processes = Processes(self._nouns.processes)
         self.events = Events(self._nouns.events)
         self.agents = Agents(self._nouns.agents)
+        self.recordings = Recordings(self._nouns.recordings)
         self.server = Server(self._nouns.server)
 
     @property

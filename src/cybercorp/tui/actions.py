@@ -90,6 +90,8 @@ ACTIONS: tuple[Action, ...] = (
            HOST, _HOST, "sort_by('io')", "click the heads R and W"),
     Action("host.sort_pid", ("P",), "Processes by process id",
            HOST, _HOST, "sort_by('pid')", "click the head PID"),
+    Action("host.who", ("w",), "Who did this? Point at a chart with the arrows",
+           HOST, _HOST, "who", "point at a chart", "who did this"),
     Action("host.panels", ("p",), "More panels, where not all fit",
            HOST, _HOST, "panels(1)", "enlarge the window", "panels"),
     *(
@@ -101,10 +103,14 @@ ACTIONS: tuple[Action, ...] = (
            TIME, SCREENS, "step(-1)", "click the time bar", "step"),
     Action("time.forward", ("right_square_bracket",), "One step towards the present",
            TIME, SCREENS, "step(1)", "click the time bar", "step"),
-    Action("time.far_back", ("left_curly_bracket",), "Ten steps into the past",
+    Action("time.far_back", ("left_parenthesis",), "Ten steps into the past",
            TIME, SCREENS, "step(-10)", "click the time bar"),
-    Action("time.far_forward", ("right_curly_bracket",), "Ten steps towards the present",
+    Action("time.far_forward", ("right_parenthesis",), "Ten steps towards the present",
            TIME, SCREENS, "step(10)", "click the time bar"),
+    Action("time.event_before", ("left_curly_bracket",), "The event before this instant",
+           TIME, SCREENS, "event(-1)", "click a mark of the time bar", "event"),
+    Action("time.event_after", ("right_curly_bracket",), "The next event",
+           TIME, SCREENS, "event(1)", "click a mark of the time bar", "event"),
     Action("time.wider", ("minus",), "Show more time in the time bar",
            TIME, SCREENS, "zoom(1)", "wheel down over the time bar", "zoom"),
     Action("time.closer", ("plus", "equals_sign"), "Show less time, in more detail",
@@ -113,6 +119,10 @@ ACTIONS: tuple[Action, ...] = (
            TIME, SCREENS, "jump", _FOOTER, "jump to…"),
     Action("time.play", ("space",), "Pause, or play the past",
            TIME, SCREENS, "play", _FOOTER, "play"),
+    Action("time.slower", ("comma",), "Play slower: 60× down to 1×",
+           TIME, SCREENS, "speed(-1)", _FOOTER, "speed"),
+    Action("time.faster", ("full_stop",), "Play faster: 1× up to 60×",
+           TIME, SCREENS, "speed(1)", _FOOTER, "speed"),
     Action("time.live", ("l",), "Back to live",
            TIME, SCREENS, "live", "click the state in the header", "live"),
     Action("screens.events", ("e",), "Events of the fleet",
@@ -144,7 +154,7 @@ _SYMBOLS = {
     "slash": "/", "left_square_bracket": "[", "right_square_bracket": "]", "left_curly_bracket": "{",
     "right_curly_bracket": "}", "minus": "-", "plus": "+", "equals_sign": "=", "colon": ":", "question_mark": "?",
     "less_than_sign": "<", "greater_than_sign": ">", "escape": "esc", "pageup": "pgup", "pagedown": "pgdn",
-    "up": "↑", "down": "↓",
+    "up": "↑", "down": "↓", "left_parenthesis": "(", "right_parenthesis": ")", "comma": ",", "full_stop": ".",
 }  # fmt: skip
 
 
@@ -169,10 +179,16 @@ def bindings_of(place: Place) -> list[BindingType]:
     ]
 
 
-def footer_of(place: Place) -> list[tuple[str, str, list[Action]]]:
-    """The footer of a screen: (keys, word, the actions it stands for)."""
+_PAST_ORDER = {word: place for place, word in enumerate(("play", "speed", "step", "event", "live", "jump to…", "zoom"))}
+
+
+def footer_of(place: Place, *, past: bool = False) -> list[tuple[str, str, list[Action]]]:
+    """The footer of a screen: (keys, word, the actions it stands for). In the past its own actions come first."""
     groups: list[tuple[str, list[Action]]] = []
-    for one in actions_of(place):
+    actions = actions_of(place)
+    if past:
+        actions.sort(key=lambda one: _PAST_ORDER.get(one.label, len(_PAST_ORDER)))
+    for one in actions:
         if not one.label:
             continue
         if groups and groups[-1][0] == one.label:

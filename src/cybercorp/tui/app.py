@@ -11,6 +11,7 @@ from textual.app import App
 from textual.binding import BindingType
 from textual.command import CommandPalette, Provider
 from textual.screen import Screen
+from textual.timer import Timer
 
 from cybercorp.core.settings import load_settings
 from cybercorp.security.display import safe_text
@@ -27,6 +28,7 @@ from cybercorp.tui.settings import TuiSettings
 from cybercorp.tui.themes import DARK, THEMES, next_theme
 
 _NOTICE_S = 15
+_FRAME_S = 0.25  # playing draws at most four pictures a second
 
 
 class DashboardApp(App[int]):
@@ -55,6 +57,8 @@ class DashboardApp(App[int]):
         self._notices = notices
         self._notice = ""
         self._notice_until = 0.0
+        self._player: Timer | None = None
+        self._played_at = 0.0
         for one in THEMES:
             self.register_theme(one)
         self.theme = theme
@@ -86,6 +90,7 @@ class DashboardApp(App[int]):
         # The client's libraries are imported after the first frame stands on the terminal.
         self.call_after_refresh(self._begin)
         self.set_interval(1.0, self._tick)
+        self._player = self.set_interval(_FRAME_S, self._play, pause=True)
 
     def _begin(self) -> None:
         self.run_worker(self.session.run(), name="session", exclusive=True, group="session")
@@ -98,6 +103,28 @@ class DashboardApp(App[int]):
         screen = self.front
         if screen is not None:
             screen.tick()
+
+    def playing_changed(self) -> None:
+        """The past began to play, or stands still: frames come only while it plays."""
+        if self._player is None:
+            return
+        if self.session.instant.playing:
+            self._played_at = self.session.clock.monotonic()
+            self._player.resume()
+        else:
+            self._player.pause()
+
+    def _play(self) -> None:
+        """Show what the past has come to. A picture that is not here yet is waited for, and time goes on meanwhile."""
+        screen, now = self.front, self.session.clock.monotonic()
+        if screen is None or screen is not self.screen:
+            self._played_at = now  # a dialog is open: it does not play behind it
+            return
+        if not self.session.instant.playing or screen.catching_up:
+            return
+        elapsed_s, self._played_at = now - self._played_at, now
+        screen.play(elapsed_s)
+        self.playing_changed()
 
     @property
     def front(self) -> DashboardScreen | None:
@@ -140,14 +167,21 @@ class DashboardApp(App[int]):
             self.pop_screen()
 
 
-def run_dashboard(client_factory: Callable[[], FleetClient], *, notices: Callable[[], list[str]] | None = None) -> int:
+def run_dashboard(
+    client_factory: Callable[[], FleetClient],
+    *,
+    notices: Callable[[], list[str]] | None = None,
+    at_ms: int | None = None,
+    recorded: tuple[int, int] | None = None,
+) -> int:
     """Open the dashboard until it is quit; the exit code. `notices` are new messages of a supervisor.
 
-    Raises SettingsError for a setting of `tui.toml` that cannot be used.
+    `at_ms` is the instant that is shown first, None the present; `recorded` the first and last instant of a recording,
+    which has no present. Raises SettingsError for a setting of `tui.toml` that cannot be used.
     """
     settings = load_settings(TuiSettings, program="tui")
     app = DashboardApp(
-        Session(client_factory),
+        Session(client_factory, at_ms=at_ms, recorded=recorded),
         notices=notices,
         ascii_glyphs=settings.glyphs == "ascii" or (settings.glyphs == "auto" and not shows_unicode(sys.__stdout__)),
         theme=f"cybercorp-{settings.theme}",

@@ -37,9 +37,18 @@ class Viewer(Protocol):
 class Session:
     """`make_client` is called once, in a thread, after the first frame is painted."""
 
-    def __init__(self, make_client: Callable[[], FleetClient], clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        make_client: Callable[[], FleetClient],
+        clock: Clock | None = None,
+        *,
+        at_ms: int | None = None,
+        recorded: tuple[int, int] | None = None,
+    ) -> None:
         self.clock: Clock = clock or SystemClock()
-        self.instant = InstantModel(self.clock)
+        self.instant = InstantModel(self.clock, recorded=recorded)
+        if at_ms is not None:
+            self.instant.go(at_ms)
         self.connection = ConnectionModel(self.clock)
         self.client: FleetClient | None = None
         self._make_client = make_client

@@ -12,6 +12,7 @@ from cybercorp.tui.clients import FleetClient
 from cybercorp.tui.state.time_track import Columns, TimeTrack, query_step
 
 _MARKS = 500
+_LOOKED_AT = 50
 _LEAST_PAUSE_S = 5.0
 _SELECTOR_SIGNS = re.compile(r"[*?\[\]=!<>]")
 
@@ -30,8 +31,10 @@ class TrackLoader:
         pause_s = max(columns.step_ms / 1000, self.track.step_ms / 1000, _LEAST_PAUSE_S)
         return self._clock.monotonic() - self._loaded_at >= pause_s
 
-    async def load(self, client: FleetClient, columns: Columns, *, hosts: int) -> bool:
+    async def load(self, client: FleetClient, columns: Columns, *, now_ms: int, hosts: int) -> bool:
         """Ask for what is missing in these columns; `hosts` is about how many the fleet has. False: nothing is.
+
+        `now_ms` is the present: what is not complete by then is asked for again.
 
         Raises CyberCorpError.
         """
@@ -47,7 +50,7 @@ class TrackLoader:
         )
         if host != self.host:
             return False
-        self.track.fill(answer, since_ms, until_ms)
+        self.track.fill(answer, since_ms, until_ms, now_ms=now_ms)
         self.track.add_events(page.events)
         self.track.trim(columns)
         return True
@@ -62,3 +65,17 @@ class TrackLoader:
         # A selector may match other hosts whose names look alike.
         kept = [one for one in result.answer.series if one.host_id == host[0]]
         return msgspec.structs.replace(result.answer, series=kept)
+
+
+async def event_beside(client: FleetClient, at_ms: int, direction: int, *, host: str | None) -> int | None:
+    """When the nearest event after (direction 1) or before (−1) an instant happened; None where there is none.
+
+    `host` limits it to one host. Raises CyberCorpError. Agents report events late,
+    so that the log's order is not quite that of time: the nearest of a page is taken.
+    """
+    if direction > 0:
+        page = await client.events.list(since_ms=at_ms + 1, host=host, limit=_LOOKED_AT)
+    else:
+        page = await client.events.list(until_ms=at_ms, host=host, limit=_LOOKED_AT, newest=True)
+    times = [event.time_ms for event in page.events]
+    return min(times, default=None) if direction > 0 else max(times, default=None)

@@ -68,7 +68,7 @@ def test_the_past_is_told_by_its_time() -> None:
     instant.go(instant.now_ms() - 60_000)
     assert text_of(badge(connection, instant)).startswith("◀ ")
     instant.toggle_play()
-    assert text_of(badge(connection, instant)).startswith("▶ 30× ")
+    assert text_of(badge(connection, instant)).startswith("▶ 10× ")
     connection.lost("Gone.", None)
     assert text_of(badge(connection, instant)).endswith(" ◌")
 

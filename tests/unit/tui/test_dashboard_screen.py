@@ -64,7 +64,7 @@ async def test_a_click_on_the_time_bar_goes_there_and_on_now_comes_back() -> Non
 
 
 async def test_keys_zoom_and_play() -> None:
-    """- and + change the window; space plays the past, one step a second."""
+    """- and + change the window; space plays the past, `,` and `.` choose how fast."""
     async with dashboard() as seat:
         await seat.press("minus")
         await seat.sees("fleet cpu · 1h")
@@ -73,9 +73,16 @@ async def test_keys_zoom_and_play() -> None:
         await seat.press("left_square_bracket", "left_square_bracket", "space")
         at_ms = seat.app.session.instant.at_ms
         assert at_ms is not None
+        await seat.sees("▶ 10× ")
+        await seat.sees("space pause")
+        await seat.press("comma")
         await seat.sees("▶ 5× ")
-        await seat.tick(0)
+        front = seat.app.front
+        assert front is not None
+        front.play(1.0)
         assert seat.app.session.instant.at_ms == at_ms + 5_000
+        await seat.press("space")
+        await seat.sees("◀ ")
 
 
 async def test_marks_and_the_cursor_stand_on_the_time_bar() -> None:

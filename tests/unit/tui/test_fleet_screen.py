@@ -294,7 +294,7 @@ async def test_another_instant_is_not_shown_by_the_old_picture() -> None:
 async def test_a_past_without_hosts_says_so() -> None:
     """Before the first sample there is nothing, and the screen says how to go on."""
     async with dashboard() as seat:
-        await seat.press("left_curly_bracket")
+        await seat.press("left_parenthesis")
         await seat.sees("◀ No host is recorded at")
         assert "l shows the present" in seat.text()
 

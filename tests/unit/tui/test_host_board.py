@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 
 from cybercorp.core.errors import UnreachableError
 from cybercorp.protocol.processes import ProcessTable
-from cybercorp.tui.widgets.cpu_panel import CpuPanel
+from cybercorp.tui.widgets.chart_panel import ChartPanel
 from cybercorp.tui.widgets.host_board import HostBoard
 from cybercorp.tui.widgets.panel import Panel
 from cybercorp.tui.widgets.process_details import ProcessDetails
@@ -194,13 +194,13 @@ async def test_pointing_at_the_chart_names_who_was_busy() -> None:
             name = "culprit" if second < 60 else "innocent"
             board.take_processes(app.calls.table(table_of((5, 1, name, 0.9, 1 << 20), at_ms=START + second * 1000)))
         await settled(app, pilot)
-        cpu = app.query_one(CpuPanel)
+        cpu = app.query_one("#cpu", ChartPanel)
         left = cpu.size.width - 3 - (cpu.size.width - 9) * 100 // 300
-        await pilot.hover(CpuPanel, offset=(left, 3))
+        await pilot.hover("#cpu", offset=(left, 3))
         await settled(app, pilot)
         assert found(app, "culprit")
         assert found(app, "Processes 1 at ")
-        await pilot.click(CpuPanel, offset=(left, 3))
+        await pilot.click("#cpu", offset=(left, 3))
         assert len(app.chosen) == 1
         assert START <= app.chosen[0] < START + 60_000
         await pilot.hover("#process-table", offset=(5, 5))

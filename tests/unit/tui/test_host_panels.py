@@ -6,14 +6,15 @@ import math
 
 import pytest
 
-from cybercorp.tui.state.host_cpu import cell_of, chart_area, cpu_panel, instant_at
+from cybercorp.tui.state.host_charts import CHARTS, cell_of, instant_at, with_cursor
+from cybercorp.tui.state.host_cpu import chart_area, cpu_panel
 from cybercorp.tui.state.host_devices import disks_panel, filesystems_panel, has_sensors, network_panel, sensors_panel
 from cybercorp.tui.state.host_layout import PANELS, PROCESSES, Plan, plan
 from cybercorp.tui.state.host_memory import load_panel, memory_panel, pressure_panel
 from cybercorp.tui.state.host_metrics import HostMetrics
 from cybercorp.tui.state.host_panels import Canvas
 from cybercorp.tui.state.host_view import HostView
-from cybercorp.tui.state.lines import fit, line_width, text_of
+from cybercorp.tui.state.lines import Run, Tone, fit, line_width, text_of
 from tests.unit.tui.host_rows import HostRows
 
 DRAW = {
@@ -115,20 +116,30 @@ def test_unknown_is_a_dash_and_never_zero() -> None:
         assert "nan" not in text, name
 
 
-def test_the_cursor_points_at_an_instant() -> None:
-    """A cell of the chart names its time, the time names the cell, and the note says the value there."""
+@pytest.mark.parametrize("name", sorted(CHARTS))
+@pytest.mark.parametrize("ascii", [False, True])
+def test_the_cursor_points_at_an_instant_of_every_chart(name: str, ascii: bool) -> None:
+    """A cell of a chart names its time, the time names the cell, and only that cell of the chart is marked."""
     metrics = metrics_of(HostRows(), seconds=300)
-    canvas = Canvas(70, 10)
-    chart = chart_area(metrics, canvas)
-    for x in (chart.x, chart.x + 20, chart.x + chart.width - 1):
+    canvas = Canvas(70, 10, ascii)
+    content = DRAW[name](metrics, canvas)
+    chart = content.chart
+    assert chart is not None
+    for x in (chart.x, chart.x + chart.width // 2, chart.x + chart.width - 1):
         at_ms = instant_at(metrics, chart, x)
         assert at_ms is not None
         assert cell_of(metrics, chart, at_ms) == x
+        marked = with_cursor(content, x, [Run("13:41:07")], ascii=ascii)
+        assert text_of(marked.note) == "13:41:07"
+        for row, line in enumerate(marked.lines):
+            cursors = [run for run in line if run.tone is Tone.CURSOR]
+            inside = chart.y <= row < chart.y + chart.height
+            assert len(cursors) == inside
+            if inside:
+                assert line_width(line[: line.index(cursors[0])]) == x
+                assert line_width(line) == max(line_width(content.lines[row]), x + 1)
     assert instant_at(metrics, chart, chart.x - 1) is None
     assert instant_at(metrics, chart, chart.x + chart.width) is None
-    content = cpu_panel(metrics, canvas, cursor=chart.x + 20, clock="13:41:07")
-    assert text_of(content.note).startswith("13:41:07 ")
-    assert text_of(content.note).endswith("%")
 
 
 def test_partitions_are_not_counted_twice() -> None:

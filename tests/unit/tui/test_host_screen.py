@@ -101,6 +101,9 @@ class HostApp(App[None]):
         self.session = Session(lambda: client, clock)  # type: ignore[arg-type, return-value]
         self.host = HostScreen(HOST_ID)
 
+    def playing_changed(self) -> None:
+        pass
+
     def on_mount(self) -> None:
         self.push_screen(self.host)
         self.run_worker(self.session.run(), group="session")

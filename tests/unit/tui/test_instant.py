@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from cybercorp.core.clock import ManualClock
 from cybercorp.core.errors import TimeExpressionError
-from cybercorp.tui.state.instant import ZOOMS, InstantModel, describe_instant
+from cybercorp.tui.state.instant import SPEEDS, ZOOMS, InstantModel, describe_instant
 
 NOW = 1_800_000_000_000
 
@@ -54,7 +56,7 @@ def test_a_step_forward_while_live_does_nothing() -> None:
 
 
 def test_heavy_steps_are_ten_times_as_long() -> None:
-    """`{` goes ten steps."""
+    """`(` goes ten steps."""
     instant, _ = model()
     instant.step(-1)
     first = instant.at_ms
@@ -106,31 +108,85 @@ def test_a_jump_that_means_nothing_says_so_and_changes_nothing(text: str) -> Non
 
 
 def test_space_pauses_the_present_and_plays_the_past() -> None:
-    """Pausing live stands still just before now; playing goes one step a second and ends live."""
+    """Pausing live stands still just before now; playing goes towards the present and ends live."""
     instant, clock = model()
     assert instant.toggle_play()
     assert not instant.is_live
-    instant.go(NOW - 90_000)
+    instant.go(NOW - 30_000)
     instant.toggle_play()
     assert instant.playing
     assert instant.advance(1.0)
-    assert instant.at_ms == NOW - 60_000
+    assert instant.at_ms == NOW - 20_000
     clock.advance(1)
-    instant.advance(1.0)
-    instant.advance(1.0)
-    instant.advance(1.0)
+    for _ in range(3):
+        instant.advance(1.0)
     assert (instant.is_live, instant.playing) == (True, False)
 
 
 def test_playing_slowly_adds_up() -> None:
-    """Parts of a second are not lost."""
+    """Parts of a second are not lost, at any speed and in any window."""
     instant, _ = model()
-    instant.zoom(-2)
     instant.go(NOW - 90_000)
+    while instant.change_speed(-1):
+        pass
+    assert instant.speed == 1
+    instant.zoom(3)
     instant.toggle_play()
-    for _ in range(10):
-        instant.advance(0.1)
+    for _ in range(25):
+        instant.advance(0.2)
     assert instant.at_ms == NOW - 85_000
+
+
+def test_the_speed_goes_from_1_to_60() -> None:
+    """Faster and slower stop at the ends and say whether they did something."""
+    instant, _ = model()
+    while instant.change_speed(1):
+        pass
+    assert instant.speed == 60
+    seen = [instant.speed]
+    while instant.change_speed(-1):
+        seen.append(instant.speed)
+    assert tuple(seen) == SPEEDS[::-1]
+
+
+def recorded() -> InstantModel:
+    """Of a recording of twenty minutes, made long before."""
+    return InstantModel(ManualClock(NOW), recorded=(NOW - 9_000_000, NOW - 7_800_000))
+
+
+def test_a_recording_is_never_live() -> None:
+    """It begins at its first instant, ends at its last, and no key leads out of it."""
+    instant = recorded()
+    assert instant.at_ms == NOW - 9_000_000
+    ways: list[Callable[[], bool]] = [
+        lambda: instant.go(None),
+        lambda: instant.go(NOW),
+        lambda: instant.step(500, heavy=True),
+        lambda: instant.jump("now"),
+    ]
+    for act in ways:
+        instant.go(NOW - 8_000_000)
+        act()
+        assert (instant.is_live, instant.at_ms) == (False, NOW - 7_800_000)
+    instant.step(-500, heavy=True)
+    assert instant.at_ms == NOW - 9_000_000
+    with pytest.raises(TimeExpressionError, match="before the recording"):
+        instant.jump("2h")
+    start, end = instant.window()
+    assert (start <= NOW - 9_000_000, end) == (True, NOW - 7_800_000)
+
+
+def test_a_recording_plays_to_its_end_and_then_anew() -> None:
+    """At its end it stands still; play begins at its first instant again."""
+    instant = recorded()
+    instant.go(None)
+    instant.step(-1)
+    instant.toggle_play()
+    while instant.playing:
+        assert instant.advance(1.0)
+    assert instant.at_ms == NOW - 7_800_000
+    assert instant.toggle_play()
+    assert (instant.at_ms, instant.playing) == (NOW - 9_000_000, True)
 
 
 def test_the_servers_clock_rules_when_it_differs() -> None:

@@ -36,18 +36,26 @@ def test_the_fleets_line_is_the_mean_of_the_hosts_that_said_something() -> None:
     """A host without a value does not count as zero."""
     columns = columns_for(START_MS - 40_000, START_MS, 4)
     track = TimeTrack()
-    track.fill(answer(columns.start_ms, 10_000, [0.2, None, 0.4, 1.0], [0.4, None, None, 0.0]), 0, columns.end_ms)
+    track.fill(
+        answer(columns.start_ms, 10_000, [0.2, None, 0.4, 1.0], [0.4, None, None, 0.0]),
+        0,
+        columns.end_ms,
+        now_ms=START_MS,
+    )
     assert [one and round(one, 6) for one in track.values(columns)] == [0.3, None, 0.4, 0.5]
 
 
 def test_only_what_is_new_is_asked_for_again() -> None:
-    """After the first answer, the last step and what follows it."""
+    """After the first answer, the step that was not over then and what follows it; of the past nothing at all."""
     columns = columns_for(START_MS - 40_000, START_MS, 4)
     track = TimeTrack()
     assert track.missing(columns, 10_000) == (columns.start_ms, columns.end_ms)
-    track.fill(answer(columns.start_ms, 10_000, [0.1] * 4), columns.start_ms, columns.end_ms)
+    track.fill(answer(columns.start_ms, 10_000, [0.1] * 4), columns.start_ms, columns.end_ms, now_ms=START_MS)
     later = columns_for(START_MS - 10_000, START_MS + 30_000, 4)
     assert track.missing(later, 10_000) == (columns.end_ms - 10_000, later.end_ms)
+    track.fill(answer(columns.start_ms, 10_000, [0.1] * 4), columns.start_ms, columns.end_ms, now_ms=START_MS + 60_000)
+    since, until = track.missing(columns, 10_000)
+    assert since >= until
     track.doubt()
     assert track.missing(later, 10_000) == (later.start_ms, later.end_ms)
 
@@ -59,7 +67,7 @@ def test_longer_steps_than_columns_fill_every_column() -> None:
     assert query_step(columns._replace(length=120), 10_000) == 100_000
     track = TimeTrack()
     start = columns.start_ms - columns.start_ms % 20_000
-    track.fill(answer(start, 20_000, [0.1, 0.2, 0.3, 0.4, 0.5]), start, columns.end_ms)
+    track.fill(answer(start, 20_000, [0.1, 0.2, 0.3, 0.4, 0.5]), start, columns.end_ms, now_ms=START_MS)
     assert None not in track.values(columns)
 
 

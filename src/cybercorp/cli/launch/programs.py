@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cybercorp.cli.launch.lifeline import hold_lifeline
@@ -58,11 +59,25 @@ def join_agent(url: str, enrolment_token: str, overrides: Mapping[str, Any]) -> 
     run(settings)
 
 
-def run_dashboard(client_factory: Callable[[], AsyncClient], *, notices: Callable[[], list[str]] | None = None) -> int:
-    """Open the dashboard until it is quit."""
+def run_dashboard(
+    client_factory: Callable[[], AsyncClient],
+    *,
+    notices: Callable[[], list[str]] | None = None,
+    at_ms: int | None = None,
+    recorded: tuple[int, int] | None = None,
+) -> int:
+    """Open the dashboard until it is quit; at an instant, and for a recording within its span (Unix ms)."""
     from cybercorp.tui.app import run_dashboard as run
 
-    return run(client_factory, notices=notices)
+    return run(client_factory, notices=notices, at_ms=at_ms, recorded=recorded)
+
+
+def serve_recording(path: Path, folder: Path, port: int, tell: Callable[[float], None]) -> None:
+    """Serve a recording until it is told to stop."""
+    hold_lifeline()
+    from cybercorp.server.recordings import run_recording
+
+    run_recording(path, folder, port=port, tell=tell)
 
 
 def load_dashboard() -> None:

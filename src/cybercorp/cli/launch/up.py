@@ -16,6 +16,7 @@ from cybercorp.cli.failures import ACCESS, INTERNAL, OK, UNREACHABLE, USAGE
 from cybercorp.cli.launch.children import Child, cybercorp
 from cybercorp.cli.launch.local import choose_port, only_up, running_server
 from cybercorp.cli.launch.programs import check_terminal, load_dashboard, run_dashboard
+from cybercorp.cli.launch.signals import signals_interrupt
 from cybercorp.cli.launch.supervisor import Supervisor
 from cybercorp.client.asynchronous import AsyncClient
 from cybercorp.client.synchronous import Client
@@ -98,7 +99,7 @@ def _run(plan: UpPlan, say: Callable[[str], None]) -> int:
     if port != wanted != 0:
         supervisor.notice(f"Port {wanted} is in use by another program; using {port}.")
     try:
-        with _signals_interrupt():
+        with signals_interrupt():
             code = _supervise(plan, supervisor, port, began, say)
     except KeyboardInterrupt:
         code = OK
@@ -199,23 +200,6 @@ def _say_first_numbers(credential: Credential, began: float, say: Callable[[str]
                     return
             time.sleep(_LOOK_S)
     say("No live numbers yet; see: cybercorp doctor")
-
-
-@contextlib.contextmanager
-def _signals_interrupt() -> Iterator[None]:
-    """SIGTERM and SIGHUP (the terminal was closed) act as Ctrl-C does, also inside the dashboard's event loop."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        # A shell lets its background jobs ignore SIGINT; SIGTERM must end them all the same.
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-            raise KeyboardInterrupt
-        signal.raise_signal(signal.SIGINT)
-
-    signal.signal(signal.SIGTERM, interrupt)
-    # Under nohup it is ignored, and stays so.
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, interrupt)
-    yield
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ A screen derives from `DashboardScreen` and gives:
 - `about(width)`: what the header says about its subject; `silent_s()` when that subject does not send;
 - `connection_changed()` (call super): the connection came or went, `self.session.connection` says which;
 - `step_back()`: undo the last narrowing of the view (a filter); False lets `esc` leave the screen;
+- `catching_up`: whether the picture of an instant is still awaited, so that playing waits for it;
 - `time_host`, the (id, name) of the host whose CPU the time bar shows; None: the fleet's.
 
 `await self.session.ready()` is the client. A screen asks for the past only while `self.session.instant` is not live.
@@ -32,12 +33,13 @@ from cybercorp.protocol.events import EventKind
 from cybercorp.protocol.live import EventsUpdate, Subscribe
 from cybercorp.security.display import safe_text
 from cybercorp.tui.actions import Place
+from cybercorp.tui.conflation import Newest
 from cybercorp.tui.screens.jump import JumpDialog
 from cybercorp.tui.session import Session
 from cybercorp.tui.state.connection import Mood, badge, mood_of
 from cybercorp.tui.state.lines import Line
 from cybercorp.tui.state.time_track import TimeTrack
-from cybercorp.tui.track_loader import TrackLoader
+from cybercorp.tui.track_loader import TrackLoader, event_beside
 from cybercorp.tui.widgets.action_bar import ActionBar
 from cybercorp.tui.widgets.header_bar import HeaderBar, HeaderText
 from cybercorp.tui.widgets.time_bar import TimeBar
@@ -56,6 +58,8 @@ class Dashboard(Protocol):
 
     @property
     def notice(self) -> str: ...
+
+    def playing_changed(self) -> None: ...
 
 
 class DashboardScreen(Screen[None]):
@@ -76,8 +80,9 @@ class DashboardScreen(Screen[None]):
         self.shown_at_ms: int | None = None
         self.time_host: tuple[str, str] | None = None
         self._track = TimeTrack()
+        self._tracking = Newest(self._load_track)
         self._header = HeaderBar(self._say_header)
-        self._footer = ActionBar(self.PLACE)
+        self._footer = ActionBar(self.PLACE, self._say_footer)
 
     @cached_property
     def _loader(self) -> TrackLoader:
@@ -126,19 +131,26 @@ class DashboardScreen(Screen[None]):
         """How long the subject of this screen has been silent, when it should send; None when all is well."""
         return None
 
+    @property
+    def catching_up(self) -> bool:
+        """Whether the instant that is wanted is not drawn yet."""
+        return False
+
     def step_back(self) -> bool:
         """Undo the last narrowing of the view; False when there is none to undo."""
         return False
 
     def tick(self) -> None:
         """A second passed. Call super: it renews what shows a time."""
-        if self.session.instant.advance(1.0):
-            self.instant_changed()
-        else:
-            self.renew()
+        self.renew()
         watching = self.session.instant.is_live and self.session.connection.is_open
         if watching and self._loader.is_due(self.time_bar.columns):
             self.load_track()
+
+    def play(self, elapsed_s: float) -> None:
+        """So much time has passed while the past plays."""
+        if self.session.instant.advance(elapsed_s):
+            self.instant_changed()
 
     # what a screen uses
 
@@ -156,6 +168,7 @@ class DashboardScreen(Screen[None]):
         if not self.is_attached:
             return
         self._header.renew()
+        self._footer.renew()
         bar = self.time_bar
         bar.stale = not self.session.connection.is_open
         if self.time_host is not None:
@@ -167,6 +180,7 @@ class DashboardScreen(Screen[None]):
     def instant_changed(self) -> None:
         """The instant or the window changed: show it."""
         at_ms = self.session.instant.at_ms
+        self.dashboard.playing_changed()
         self.renew()
         self.load_track()
         if at_ms != self.shown_at_ms:
@@ -212,12 +226,12 @@ class DashboardScreen(Screen[None]):
 
     def go_to(self, at_ms: int | None) -> None:
         """Show another instant."""
-        self.session.instant.playing = False
+        self._pause()
         if self.session.instant.go(at_ms):
             self.instant_changed()
 
     def action_step(self, steps: int) -> None:
-        self.session.instant.playing = False
+        self._pause()
         if self.session.instant.step(steps // (10 if abs(steps) >= 10 else 1), heavy=abs(steps) >= 10):
             self.instant_changed()
 
@@ -232,10 +246,43 @@ class DashboardScreen(Screen[None]):
         if self.session.instant.toggle_play():
             self.instant_changed()
         else:
+            self.dashboard.playing_changed()
             self.renew()
+
+    def action_speed(self, steps: int) -> None:
+        """Play faster or slower; what stands still begins to play."""
+        instant = self.session.instant
+        changed = instant.change_speed(steps)
+        if not instant.is_live and not instant.playing:
+            self.action_play()
+        elif changed:
+            self.renew()
+
+    @work(exclusive=True, group="events-jump")
+    async def action_event(self, direction: int) -> None:
+        """Go to the next event, or to the one before."""
+        client = await self.session.ready()
+        instant = self.session.instant
+        at_ms = instant.now_ms() if instant.at_ms is None else instant.at_ms
+        try:
+            found = await event_beside(client, at_ms, direction, host=self.time_host and self.time_host[0])
+        except CyberCorpError as error:
+            self.notify(safe_text(str(error), 300), title="The events cannot be read", severity="error", markup=False)
+            return
+        inside = instant.recorded is None or (found is not None and instant.recorded[0] <= found <= instant.recorded[1])
+        if found is None or not inside:
+            self.notify("No event comes after this." if direction > 0 else "No event came before this.", markup=False)
+        else:
+            self.go_to(found)
 
     def action_jump(self) -> None:
         self.app.push_screen(JumpDialog(self.session.instant), self._jumped)
+
+    def _pause(self) -> None:
+        if self.session.instant.playing:
+            self.session.instant.playing = False
+            self.dashboard.playing_changed()
+            self.renew()
 
     def _jumped(self, changed: bool | None) -> None:
         if changed:
@@ -247,6 +294,13 @@ class DashboardScreen(Screen[None]):
     def _header_is_stale(self) -> bool:
         return self._header.has_class(f"-{Mood.STALE.value}")
 
+    def _say_footer(self) -> dict[str, str] | None:
+        instant = self.session.instant
+        if instant.is_live:
+            return None
+        words = {"play": "pause" if instant.playing else "play", "speed": f"{instant.speed}×"}
+        return words if instant.recorded is None else {**words, "live": "to the end"}
+
     def _say_header(self, width: int) -> HeaderText:
         session = self.session
         now = dt.datetime.fromtimestamp(session.clock.now_ms() / 1000).astimezone()
@@ -255,20 +309,25 @@ class DashboardScreen(Screen[None]):
             name="CyberCorp",
             about=self.about(max(width - 14, 10)),
             badge=badge(session.connection, session.instant, silent_s=silent),
-            clock=f"{now:%H:%M:%S}",
+            clock=f"{now:%H:%M:%S}" if session.instant.recorded is None else "",
             mood=mood_of(session.connection, session.instant, silent_s=silent),
             trouble=session.connection.trouble() or self.dashboard.notice,
         )
 
-    @work(exclusive=True, group="track")
-    async def load_track(self) -> None:
+    def load_track(self) -> None:
         """Bring the values and marks of the window that the time bar shows."""
+        if self._tracking.wish(True):
+            self.run_worker(self._tracking.run(), group="track")
+
+    async def _load_track(self, wanted: bool) -> None:
         client = await self.session.ready()
         if not self.time_bar.size.width:
             return  # not laid out yet, or hidden: the resume or the resize asks again
         self._loader.host = self.time_host
         try:
-            changed = await self._loader.load(client, self.time_bar.columns, hosts=self.fleet_size())
+            changed = await self._loader.load(
+                client, self.time_bar.columns, now_ms=self.session.instant.now_ms(), hosts=self.fleet_size()
+            )
         except CyberCorpError:
             return  # the bar keeps its last picture; what is wrong is said by the header
         if changed:

@@ -121,6 +121,10 @@ class EventsScreen(DashboardScreen):
         until = "" if at_ms is None else f" until {describe_instant(at_ms, self.session.instant.now_ms())}"
         return [Run("Events", Tone.TITLE), Run(until, Tone.MUTED)]
 
+    @property
+    def catching_up(self) -> bool:
+        return self._line.searching
+
     def step_back(self) -> bool:
         if not self.model.filter_text:
             return False

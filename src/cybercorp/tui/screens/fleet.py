@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import ClassVar, Protocol, cast
 
 from textual import on, work
@@ -18,6 +17,7 @@ from cybercorp.protocol.live import HostsUpdate
 from cybercorp.protocol.problems import Problem
 from cybercorp.security.display import safe_text
 from cybercorp.tui.actions import Place, bindings_of
+from cybercorp.tui.conflation import Newest
 from cybercorp.tui.screens.dashboard import DashboardScreen
 from cybercorp.tui.screens.join import JoinDialog, join_command
 from cybercorp.tui.state.fleet import FleetModel, next_sort
@@ -30,7 +30,6 @@ from cybercorp.tui.widgets.line_list import LineList
 from cybercorp.tui.widgets.placard import Placard
 
 _HOSTS = "hosts"
-_REST_S = 0.05  # a held step key asks for the instant where it rests
 _PATIENCE_S = 0.3  # after this the picture of another instant is drawn as the old one that it is
 _SETTLE_S = 0.15  # a held arrow key pins the host where it rests, a typed filter is sent when the typing rests
 
@@ -65,6 +64,7 @@ class FleetScreen(DashboardScreen):
         self._heard_at: float | None = None
         self._settling: Timer | None = None
         self._settled = False
+        self._past = Newest(self._load_past)
         self._past_problem = ""
         self._waiting_since: float | None = None  # another instant was chosen, and its picture is not here yet
         self._fleet_size = 1  # without a filter: the time bar shows the whole fleet
@@ -87,7 +87,7 @@ class FleetScreen(DashboardScreen):
         self._waiting_since = self._waiting_since or self.session.clock.monotonic()
         self._past_problem = ""
         if at_ms is None:
-            self.workers.cancel_group(self, "past")
+            self._past.forget()
         else:
             self.session.connection.expects_updates = False  # the past is asked for, not followed
         self._want()
@@ -123,6 +123,10 @@ class FleetScreen(DashboardScreen):
 
     def fleet_size(self) -> int:
         return max(self._fleet_size, 1)
+
+    @property
+    def catching_up(self) -> bool:
+        return self._past.busy
 
     def tick(self) -> None:
         super().tick()
@@ -255,12 +259,11 @@ class FleetScreen(DashboardScreen):
             await self.follow(_HOSTS, request)
         else:
             await self.follow(_HOSTS, None)
-            self.load_past()
+            if self._past.wish(True):
+                self.run_worker(self._past.run(), group="past")
 
-    @work(exclusive=True, group="past")
-    async def load_past(self) -> None:
+    async def _load_past(self, wanted: bool) -> None:
         """Bring the fleet as it was at the instant."""
-        await asyncio.sleep(_REST_S)
         client = await self.session.ready()
         at_ms = self.session.instant.at_ms
         request = self.model.request()
@@ -277,14 +280,19 @@ class FleetScreen(DashboardScreen):
                 at_ms=at_ms,
             )
         except CyberCorpError as error:
+            if self.session.instant.at_ms is None:
+                return
             self._past_problem = str(error)
             self._waiting_since = None
             self.model.forget()  # the present's rows are no answer to a question about the past
         else:
+            # A held key has gone on meanwhile: what lies on the way is shown, too.
+            if self.session.instant.at_ms is None:
+                return
+            self._past_problem = ""
             if self.session.instant.at_ms == at_ms:
-                self._past_problem = ""
                 self._waiting_since = None
-                self.model.take(window)
+            self.model.take(window)
         self._show()
 
     def _show(self) -> None:

@@ -12,14 +12,17 @@ from cybercorp.client.inbox import Update
 from cybercorp.protocol.live import MetricsCatalogueUpdate, MetricsUpdate, ProcessesUpdate, Subscribe, Topic
 from cybercorp.protocol.problems import Problem
 from cybercorp.tui.actions import Place, bindings_of
+from cybercorp.tui.past_loader import HostClient
 from cybercorp.tui.screens.dashboard import DashboardScreen
 from cybercorp.tui.state.host_layout import PANELS
 from cybercorp.tui.state.lines import Line
 from cybercorp.tui.state.processes_order import ProcessSort
-from cybercorp.tui.widgets.host_board import HostBoard, HostClient
+from cybercorp.tui.widgets.host_board import HostBoard
 
 _METRICS, _PROCESSES = "metrics", "processes"
 _SILENT_INTERVALS = 5
+_AHEAD_S = 10
+_MOST_AHEAD_MS = 600_000
 
 
 class HostScreen(DashboardScreen):
@@ -33,6 +36,7 @@ class HostScreen(DashboardScreen):
         self.host = host
         self.board = HostBoard(host, self._client, id="board")
         self.board.add_class("body")
+        self.board.ahead_ms = self._ahead_ms
         self._row_at: float | None = None
 
     def compose_body(self) -> ComposeResult:
@@ -86,6 +90,10 @@ class HostScreen(DashboardScreen):
         interval_s = self.board.view.live.interval_ms / 1000
         return int(silent) if silent >= max(_SILENT_INTERVALS * interval_s, 5.0) else None
 
+    @property
+    def catching_up(self) -> bool:
+        return self.board.catching_up
+
     def tick(self) -> None:
         super().tick()
         self._show_age()
@@ -106,6 +114,11 @@ class HostScreen(DashboardScreen):
 
     def action_sort_by(self, name: str) -> None:
         self.board.processes.table.action_sort(ProcessSort[name.upper()])
+
+    def action_who(self) -> None:
+        """Put the cursor into a chart, or into the next one."""
+        if not self.board.next_chart():
+            self.notify("No chart is shown here: p shows other panels.", markup=False)
 
     def action_panels(self, step: int) -> None:
         self.board.turn_page(step)
@@ -133,6 +146,13 @@ class HostScreen(DashboardScreen):
             self.time_host = (host.id, host.name)
             self.load_track()
         self.renew()
+
+    def _ahead_ms(self) -> int:
+        """While it plays, one question brings what the next seconds of watching need."""
+        instant = self.session.instant
+        if not instant.playing or instant.at_ms is None:
+            return 0
+        return max(min(_AHEAD_S * instant.speed * 1000, _MOST_AHEAD_MS, instant.now_ms() - instant.at_ms - 5_000), 0)
 
     async def _client(self) -> HostClient:
         return await self.session.ready()

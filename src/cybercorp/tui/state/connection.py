@@ -106,14 +106,15 @@ def mood_of(connection: ConnectionModel, instant: InstantModel, *, silent_s: int
 
 
 def badge(connection: ConnectionModel, instant: InstantModel, *, silent_s: int | None = None) -> Line:
-    """`● LIVE`, `◌ STALE 14 s`, `◀ 13:41:07`, `▶ 30× 13:41:07` or `◌ CONNECTING`."""
+    """`● LIVE`, `◌ STALE 14 s`, `◀ 13:41:07`, `▶ 30× 13:41:07`, `REC ◀ 13:41:07` (a recording) or `◌ CONNECTING`."""
     stale = connection.stale_s()
     mood = mood_of(connection, instant, silent_s=silent_s)
     if mood is Mood.REPLAY and instant.at_ms is not None:
         when = describe_instant(instant.at_ms, instant.now_ms())
         mark = f"▶ {instant.speed}× " if instant.playing else "◀ "
         away = [] if stale is None and connection.is_open else [Run(" ◌", Tone.ERROR)]
-        return [Run(f"{mark}{when}", Tone.TITLE), *away]
+        recorded = [] if instant.recorded is None else [Run("REC ", Tone.ACCENT)]
+        return [*recorded, Run(f"{mark}{when}", Tone.TITLE), *away]
     if mood is Mood.STALE:
         return [Run(f"◌ STALE {format_short_age(max(stale or 0, silent_s or 0))}", Tone.TITLE)]
     if mood is Mood.LIVE:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 from cybercorp.tui.state.charts import BLOCKS, UNKNOWN_GLYPH, Column, Zone, area
 from cybercorp.tui.state.host_metrics import HostMetrics
-from cybercorp.tui.state.host_panels import Canvas, PanelText, bar, message, title
-from cybercorp.tui.state.host_tracks import WINDOW_MS
+from cybercorp.tui.state.host_panels import Canvas, ChartArea, PanelText, bar, message, title
 from cybercorp.tui.state.lines import Line, Run, Tone, fit, heat, line_width, right, spread
 from cybercorp.tui.state.scales import percent
 
@@ -27,104 +25,54 @@ _ALWAYS = ("user", "system", "iowait")
 _ASCII_BLOCKS = "_.:-=+*#"
 
 
-class ChartArea(NamedTuple):
-    """Where the chart of a panel lies inside it, in cells."""
-
-    x: int
-    y: int
-    width: int
-    height: int
-
-
 def chart_area(metrics: HostMetrics, canvas: Canvas) -> ChartArea:
     """The part of the CPU panel that is the chart: what split line and cores leave."""
     cores = len(_core_rows(metrics, canvas))
     axis = AXIS if canvas.width >= _AXIS_FROM else 0
     split = 1 if canvas.height - cores >= 3 else 0
-    return ChartArea(axis, 0, canvas.width - axis, max(canvas.height - cores - split, 0))
+    per_cell = 1 if canvas.ascii else 2
+    return ChartArea(axis, 0, canvas.width - axis, max(canvas.height - cores - split, 0), per_cell)
 
 
-def instant_at(metrics: HostMetrics, chart: ChartArea, x: int, *, ascii: bool = False) -> int | None:
-    """The time that the chart's cell at `x` (inside the panel) stands for: the middle of its columns."""
-    if metrics.timestamp_ms is None or not chart.x <= x < chart.x + chart.width:
-        return None
-    per_cell = 1 if ascii else 2
-    step = WINDOW_MS / (chart.width * per_cell)
-    newest = math.floor(metrics.timestamp_ms / step)
-    first = newest - chart.width * per_cell + 1
-    middle = (first + (x - chart.x) * per_cell + per_cell / 2) * step
-    return min(math.floor(middle), metrics.timestamp_ms)
-
-
-def cell_of(metrics: HostMetrics, chart: ChartArea, at_ms: int, *, ascii: bool = False) -> int | None:
-    """The cell inside the panel whose time holds `at_ms`; None outside the window."""
-    if metrics.timestamp_ms is None or chart.width <= 0:
-        return None
-    per_cell = 1 if ascii else 2
-    step = WINDOW_MS / (chart.width * per_cell)
-    first = math.floor(metrics.timestamp_ms / step) - chart.width * per_cell + 1
-    column = math.floor(at_ms / step) - first
-    return chart.x + column // per_cell if 0 <= column < chart.width * per_cell else None
-
-
-def cpu_panel(metrics: HostMetrics, canvas: Canvas, *, cursor: int | None = None, clock: str = "") -> PanelText:
-    """The panel; `cursor` is the cell inside it that is marked, `clock` how its instant is written."""
+def cpu_panel(metrics: HostMetrics, canvas: Canvas) -> PanelText:
+    """The chart, the split by state, the cores."""
     catalogue = metrics.catalogue
     if catalogue.cpu is None and not catalogue.cores:
         return message("CPU", "This host does not report its CPU.", canvas)
     now = metrics.value(catalogue.cpu)
     chart = chart_area(metrics, canvas)
-    lines = _chart_lines(metrics, chart, canvas, cursor)
+    lines = _chart_lines(metrics, chart, canvas)
     core_rows = _core_rows(metrics, canvas)
     if canvas.height - len(lines) - len(core_rows) > 0:
         lines.append(_split_line(metrics, canvas))
     lines.extend(core_rows)
     head = title("CPU", percent(now), heat(now))
-    if cursor is not None:
-        per_cell = 1 if canvas.ascii else 2
-        columns = metrics.columns(catalogue.cpu, chart.width * per_cell)
-        start = (cursor - chart.x) * per_cell
-        known = [one.high for one in columns[start : start + per_cell] if one] if start >= 0 else []
-        there = max(known) if known else None
-        return PanelText(head, lines, [Run(f"{clock} ", Tone.ACCENT), Run(percent(there), heat(there))])
     count = len(catalogue.cores)
     cores = f"{count} cores · " if count > 1 and canvas.width >= 50 else ""
-    return PanelText(head, lines, [Run(f"{cores}5 min", Tone.MUTED)])
+    shown = chart if chart.height > 0 and chart.width > 0 else None
+    return PanelText(head, lines, [Run(f"{cores}5 min", Tone.MUTED)], chart=shown)
 
 
-def _chart_lines(metrics: HostMetrics, chart: ChartArea, canvas: Canvas, cursor: int | None) -> list[Line]:
+def _chart_lines(metrics: HostMetrics, chart: ChartArea, canvas: Canvas) -> list[Line]:
     if chart.height <= 0 or chart.width <= 0:
         return []
-    per_cell = 1 if canvas.ascii else 2
-    columns = metrics.columns(metrics.catalogue.cpu, chart.width * per_cell)
-    marked = None if cursor is None else cursor - chart.x
-    lines = area_lines(columns, chart.width, chart.height, ascii=canvas.ascii, marked=marked)
+    columns = metrics.columns(metrics.catalogue.cpu, chart.width * chart.per_cell)
+    lines = area_lines(columns, chart.width, chart.height, ascii=canvas.ascii)
     if chart.x:
         lines = [_axis(row, chart.height) + line for row, line in enumerate(lines)]
     return lines
 
 
-def area_lines(
-    columns: list[Column | None], width: int, height: int, *, ascii: bool = False, marked: int | None = None
-) -> list[Line]:
-    """An area of ratios as lines, each row in the heat of its height; `marked` is a cell drawn as a cursor."""
+def area_lines(columns: list[Column | None], width: int, height: int, *, ascii: bool = False) -> list[Line]:
+    """An area of ratios as lines, each row in the heat of its height."""
     lines: list[Line] = []
     for row, cells in enumerate(area(columns, width, height, ascii=ascii)):
         warmth = heat((height - row - 0.5) / height)
         line: Line = []
         text, tone = "", Tone.TEXT
-        for position, cell in enumerate(cells):
-            if position == marked:
-                cell_tone = Tone.CURSOR
-            elif cell.zone is Zone.AREA:
-                cell_tone = warmth
-            elif cell.zone is Zone.BAND:
-                cell_tone = Tone.MUTED
-            else:
-                cell_tone = Tone.MUTED
+        for cell in cells:
+            cell_tone = warmth if cell.zone is Zone.AREA else Tone.MUTED
             glyph = cell.glyph
-            if position == marked and glyph == " ":
-                glyph = "|" if ascii else "│"
             if cell_tone is not tone and text:
                 line.append(Run(text, tone))
                 text = ""

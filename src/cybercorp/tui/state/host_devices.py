@@ -9,7 +9,7 @@ from cybercorp.core.units import UNKNOWN
 from cybercorp.tui.state.charts import sparkline
 from cybercorp.tui.state.host_catalogue import FilesystemSlots, Pair
 from cybercorp.tui.state.host_metrics import HostMetrics
-from cybercorp.tui.state.host_panels import Canvas, PanelText, bar, message, title
+from cybercorp.tui.state.host_panels import Canvas, ChartArea, PanelText, bar, message, title
 from cybercorp.tui.state.lines import Line, Run, Tone, fit, heat, left, line_width, right, spread, width_of
 from cybercorp.tui.state.scales import Scale, byte_scale, percent
 
@@ -78,7 +78,8 @@ def _pairs_panel(
     lines += [_pair_line(metrics, pair, scale, names, spark, canvas, with_busy=with_busy) for pair in shown]
     if hidden:
         lines.append([Run(f"{'...' if canvas.ascii else '…'} {hidden} more", Tone.MUTED)])
-    return PanelText(title(name, key), lines[: canvas.height], [Run(scale.unit, Tone.MUTED)])
+    chart = ChartArea(canvas.width - spark, 1, spark, len(shown)) if spark and shown else None
+    return PanelText(title(name, key), lines[: canvas.height], [Run(scale.unit, Tone.MUTED)], chart=chart)
 
 
 def _pair_line(

@@ -6,7 +6,7 @@ from cybercorp.core.units import UNKNOWN
 from cybercorp.tui.state.charts import Column, meter, sparkline
 from cybercorp.tui.state.host_cpu import area_lines
 from cybercorp.tui.state.host_metrics import HostMetrics
-from cybercorp.tui.state.host_panels import Canvas, PanelText, bar, message, title
+from cybercorp.tui.state.host_panels import Canvas, ChartArea, PanelText, bar, message, title
 from cybercorp.tui.state.lines import Line, Run, Tone, fit, heat, left, line_width, right, spread
 from cybercorp.tui.state.scales import byte_scale, count_scale, percent
 
@@ -38,12 +38,14 @@ def memory_panel(metrics: HostMetrics, canvas: Canvas) -> PanelText:
         lines.append(_legend(used, cache, free, total, canvas))
     tail = _swap_lines(metrics, canvas)[: max(canvas.height - 2, 0)]
     room = canvas.height - len(lines) - len(tail)
+    chart = None
     if room >= 2:
-        columns = metrics.columns(catalogue.memory_ratio, canvas.width * (1 if canvas.ascii else 2))
+        chart = ChartArea(0, 0, canvas.width, room, 1 if canvas.ascii else 2)
+        columns = metrics.columns(catalogue.memory_ratio, canvas.width * chart.per_cell)
         lines = [*area_lines(columns, canvas.width, room, ascii=canvas.ascii), *lines]
     elif room == 1 and len(tail) == 2:
         lines.append([])
-    return PanelText(title("Memory", key), lines + tail, [Run(percent(ratio), heat(ratio))])
+    return PanelText(title("Memory", key), lines + tail, [Run(percent(ratio), heat(ratio))], chart=chart)
 
 
 def _memory_bar(ratio: float | None, cache: float | None, total: float | None, canvas: Canvas) -> Line:
@@ -112,7 +114,9 @@ def load_panel(metrics: HostMetrics, canvas: Canvas) -> PanelText:
     lines = [fit(line, canvas.width, ascii=canvas.ascii)]
     tail = _activity_lines(metrics, canvas)
     room = canvas.height - len(lines) - len(tail)
+    chart = ChartArea(0, 1, canvas.width, 1)
     if room >= 3:
+        chart = ChartArea(0, 1, canvas.width, room, 1 if canvas.ascii else 2)
         lines += _load_area(metrics, Canvas(canvas.width, room, canvas.ascii), cores)
     else:
         spark = metrics.spark([catalogue.load.get("1m")], canvas.width)
@@ -122,7 +126,8 @@ def load_panel(metrics: HostMetrics, canvas: Canvas) -> PanelText:
     lines += tail
     key = UNKNOWN if one is None else f"{one:.2f}"
     note = [Run(f"{cores} core{'s' if cores > 1 else ''}", Tone.MUTED)]
-    return PanelText(title("Load", key, heat(_per_core(one, cores))), lines[: canvas.height], note)
+    head = title("Load", key, heat(_per_core(one, cores)))
+    return PanelText(head, lines[: canvas.height], note, chart=chart if canvas.height >= 2 else None)
 
 
 def _load_area(metrics: HostMetrics, canvas: Canvas, cores: int) -> list[Line]:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from cybercorp.protocol.metrics import HostLatest, QueryAnswer, Series, series_key
 from cybercorp.tui.state.charts import Column
 from cybercorp.tui.state.host_catalogue import HostCatalogue, Pair, read_catalogue
+from cybercorp.tui.state.host_panels import ChartArea
 from cybercorp.tui.state.host_tracks import WINDOW_MS, CounterRates, Track
 
 GAUGE_HISTORY = (
@@ -94,8 +95,12 @@ class HostMetrics:
             points = ((start + index * step, value) for index, value in enumerate(one.values))
             self._track(series_key(one.name, one.attributes)).fill(points, step_ms=step)
 
+    def take_tracks(self, tracks: dict[str, Track]) -> None:
+        """Use these histories, by series."""
+        self._tracks = dict(tracks)
+
     def set_latest(self, latest: HostLatest, at_ms: int) -> None:
-        """Show the values of a past instant; rates are those that `fill` has brought for it."""
+        """Show the values of a past instant; rates are those of the histories."""
         series = [
             Series(name=one.name, unit=one.unit, kind=one.kind, attributes=one.attributes) for one in latest.values
         ]
@@ -135,6 +140,17 @@ class HostMetrics:
         if track is None or self.timestamp_ms is None:
             return [None] * count
         return track.columns(self.timestamp_ms, count, window_ms=window_ms, interval_ms=self.interval_ms)
+
+    def highest_at(self, slot: int | None, at_ms: int, chart: ChartArea) -> float | None:
+        """The largest value in the cell of a chart that holds an instant."""
+        if self.timestamp_ms is None:
+            return None
+        count = chart.width * chart.per_cell
+        step = WINDOW_MS / count
+        place = math.floor(at_ms / step) - math.floor(self.timestamp_ms / step) + count - 1
+        place -= place % chart.per_cell
+        columns = self.columns(slot, count)[max(place, 0) : max(place + chart.per_cell, 0)]
+        return max((one.high for one in columns if one is not None), default=None)
 
     def spark(self, slots: Sequence[int | None], count: int, *, window_ms: int = WINDOW_MS) -> list[float | None]:
         """The summed history of some slots as sparkline values."""

@@ -9,14 +9,28 @@ from cybercorp.tui.state.charts import is_known, meter
 from cybercorp.tui.state.lines import Line, Run, Tone, heat
 
 
+class ChartArea(NamedTuple):
+    """Where the chart of a panel lies inside it, in cells; `per_cell` columns of the five minutes stand in each."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    per_cell: int = 1
+
+
 @dataclass(frozen=True)
 class PanelText:
-    """A panel's content: `title` and `note` stand in its upper border, `foot` in its lower, `lines` fill its inside."""
+    """A panel's content: `title` and `note` stand in its upper border, `foot` in its lower, `lines` fill its inside.
+
+    `chart` is the part of the inside that is a chart over time.
+    """
 
     title: Line
     lines: list[Line] = field(default_factory=list)
     note: Line = field(default_factory=list)
     foot: Line = field(default_factory=list)
+    chart: ChartArea | None = None
 
 
 class Canvas(NamedTuple):

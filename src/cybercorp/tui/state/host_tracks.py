@@ -77,6 +77,13 @@ class Track:
             self._times = [timestamp_ms for timestamp_ms, _ in merged]
             self._values = [value for _, value in merged]
 
+    def between(self, start_ms: int, last_ms: int) -> Track:
+        """The values from one instant to another, both included, as a track of its own."""
+        low, high = bisect_left(self._times, start_ms), bisect_right(self._times, last_ms)
+        cut = Track()
+        cut._times, cut._values = self._times[low:high], self._values[low:high]
+        return cut
+
     def at(self, timestamp_ms: int, *, within_ms: int = 15_000) -> float | None:
         """The value known at an instant: the newest not after it, and not older than `within_ms`."""
         index = bisect_right(self._times, timestamp_ms) - 1

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from cybercorp.core.units import UNKNOWN, format_bytes, format_seconds
 from cybercorp.protocol.hosts import Host
-from cybercorp.protocol.metrics import HostLatest, QueryAnswer
+from cybercorp.protocol.metrics import HostLatest
 from cybercorp.protocol.processes import ProcessTable
 from cybercorp.security.display import safe_text
 from cybercorp.tui.state.host_cpu import cpu_panel
@@ -23,6 +23,7 @@ from cybercorp.tui.state.host_layout import PANELS
 from cybercorp.tui.state.host_memory import load_panel, memory_panel, pressure_panel
 from cybercorp.tui.state.host_metrics import HostMetrics
 from cybercorp.tui.state.host_panels import Canvas, PanelText, message
+from cybercorp.tui.state.host_tracks import Track
 from cybercorp.tui.state.lines import Line, Run, Tone, line_width
 from cybercorp.tui.state.processes import ProcessModel
 from cybercorp.tui.state.processes_moments import Moments
@@ -47,6 +48,7 @@ _DRAW: dict[str, Callable[[HostMetrics, Canvas], PanelText]] = {
     "pressure": pressure_panel,
     "sensors": sensors_panel,
 }
+_LAG_MS = 5_000
 _SELECTOR_SIGNS = re.compile(r"[*?\[\]=!<>]")
 
 
@@ -90,13 +92,12 @@ class HostView:
         self.table = table
         self.moments.add(table)
 
-    def replay(self, at_ms: int, latest: HostLatest | None, history: QueryAnswer | None) -> None:
-        """Show a past instant from what the store knows about it; None for what it does not know."""
+    def replay(self, at_ms: int, latest: HostLatest | None, tracks: dict[str, Track]) -> None:
+        """Show a past instant from what the store knows about it: values (None: nothing), and the minutes before."""
         self.at_ms = at_ms
         past = HostMetrics()
         past.interval_ms = self.live.interval_ms if self.live.known or self.host is None else self.host.interval_ms
-        if history is not None:
-            past.fill(history)
+        past.take_tracks(tracks)
         if latest is not None:
             past.set_latest(latest, at_ms)
         self.past = past
@@ -120,6 +121,15 @@ class HostView:
         if self.at_ms is not None:
             return f"Nothing is recorded at {clock(self.at_ms)}."
         return "Waiting for the first numbers…"
+
+    @property
+    def lag_s(self) -> int | None:
+        """How long before the past instant the last numbers are, where that is longer than the host's interval."""
+        shown = self.metrics.timestamp_ms
+        if self.at_ms is None or self.past is None or shown is None:
+            return None
+        lag_ms = self.at_ms - shown
+        return lag_ms // 1000 if lag_ms > max(3 * self.metrics.interval_ms, _LAG_MS) else None
 
     def wants(self) -> dict[str, int]:
         """How many lines each panel would fill. What this host does not have is not there."""
@@ -148,6 +158,9 @@ class HostView:
         if self.host is None:
             return line
         facts = self.host.facts
+        lag = self.lag_s
+        if lag is not None:
+            line += [Run("  ", Tone.MUTED), Run(f"◌ nothing recorded for {lag} s", Tone.WARNING)]
         limit = self.metrics.value(self.metrics.catalogue.memory_limit)
         memory = limit if limit is not None else float(facts.memory_bytes)
         up = self.metrics.value(self.metrics.catalogue.uptime)

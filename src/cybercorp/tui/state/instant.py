@@ -3,6 +3,8 @@
 The contract of every screen: what it shows is a function of (selection, instant). There is one `InstantModel` for the
 whole dashboard. `at_ms` None means live; else it is a past moment as Unix milliseconds by the server's clock. A screen
 never reads a clock to decide what to show: it draws what `DashboardScreen.show_instant(at_ms)` told it last.
+
+A recording has no present: its last instant stands where the present would be, and it is never live.
 """
 
 from __future__ import annotations
@@ -41,18 +43,25 @@ ZOOMS = (
     Zoom(14 * _D, 4 * _H),
 )
 DEFAULT_ZOOM = 2
+SPEEDS = (1, 2, 5, 10, 30, 60)
+_DEFAULT_SPEED = 3
 
 
 class InstantModel:
-    """Live, or at a past instant; how much time around it is drawn; whether it plays."""
+    """Live, or at a past instant; how much time around it is drawn; whether it plays, and how fast.
 
-    def __init__(self, clock: Clock) -> None:
+    `recorded` are the first and the last instant of a recording.
+    """
+
+    def __init__(self, clock: Clock, *, recorded: tuple[int, int] | None = None) -> None:
         self._clock = clock
+        self.recorded = recorded
         self._offset_ms = 0
-        self._zoom = DEFAULT_ZOOM
+        self._zoom = DEFAULT_ZOOM if recorded is None else _zoom_of(recorded[1] - recorded[0])
         self._end_ms: int | None = None  # None: the window ends now
         self._played_ms = 0.0
-        self.at_ms: int | None = None
+        self._speed = _DEFAULT_SPEED
+        self.at_ms: int | None = None if recorded is None else recorded[0]
         self.playing = False
 
     @property
@@ -73,10 +82,12 @@ class InstantModel:
     @property
     def speed(self) -> int:
         """How many seconds of the past one second of playing shows."""
-        return self.zoom_level.step_ms // 1000
+        return SPEEDS[self._speed]
 
     def now_ms(self) -> int:
-        """The present by the server's clock, as far as it is known."""
+        """The present by the server's clock, as far as it is known; of a recording its last instant."""
+        if self.recorded is not None:
+            return self.recorded[1]
         return self._clock.now_ms() + self._offset_ms
 
     def hear_clock(self, server_ms: int) -> None:
@@ -93,7 +104,18 @@ class InstantModel:
         return end - self.zoom_level.window_ms, end
 
     def go(self, at_ms: int | None) -> bool:
-        """Show this instant, or the present (None, or what has not come yet). True when that is a change."""
+        """Show this instant, or the present (None, or what has not come yet). True when that is a change.
+
+        Of a recording the nearest instant that it has.
+        """
+        if self.recorded is not None:
+            first, last = self.recorded
+            at_ms = last if at_ms is None else min(max(at_ms, first), last)
+            changed = at_ms != self.at_ms
+            self.at_ms = at_ms
+            self._end_ms = last if self._end_ms is None else self._end_ms
+            self._follow_cursor()
+            return changed
         if at_ms is None or at_ms >= self.now_ms():
             changed = self.at_ms is not None
             self.at_ms = None
@@ -144,18 +166,38 @@ class InstantModel:
             )
         if at_ms < 0:
             raise TimeExpressionError(f"'{text}' lies before 1970.", hint="Name a later moment.")
+        if self.recorded is not None and at_ms < self.recorded[0]:
+            first, last = (describe_instant(one, now) for one in self.recorded)
+            raise TimeExpressionError(
+                f"{describe_instant(at_ms, now)} is before the recording.", hint=f"It goes from {first} to {last}."
+            )
         return self.go(None if at_ms >= now - 500 else at_ms)
 
     def toggle_play(self) -> bool:
-        """Pause the present, or let the past run towards it. True when the instant changed."""
+        """Pause the present, or let the past run towards it. True when the instant changed.
+
+        At the end of a recording it begins anew.
+        """
         if self.at_ms is None:
             return self.go(self.now_ms() - 1)
         self.playing = not self.playing
         self._played_ms = 0.0
+        if self.playing and self.recorded is not None and self.at_ms >= self.recorded[1]:
+            return self.go(self.recorded[0])
         return False
 
+    def change_speed(self, steps: int) -> bool:
+        """Play faster or slower (negative): 1× to 60×. True on a change."""
+        wanted = min(max(self._speed + steps, 0), len(SPEEDS) - 1)
+        changed = wanted != self._speed
+        self._speed = wanted
+        return changed
+
     def advance(self, elapsed_s: float) -> bool:
-        """Let this much time pass while playing; it becomes live when it reaches the present. True on a change."""
+        """Let this much time pass while playing, in whole seconds of the past. True on a change.
+
+        It becomes live when it reaches the present; a recording stops at its end.
+        """
         if not self.playing or self.at_ms is None:
             return False
         self._played_ms += elapsed_s * 1000 * self.speed
@@ -163,7 +205,11 @@ class InstantModel:
         if not whole:
             return False
         self._played_ms -= whole
-        return self.go(self.at_ms + whole)
+        changed = self.go(self.at_ms + whole)
+        if self.recorded is not None and self.at_ms is not None and self.at_ms >= self.recorded[1]:
+            self.playing = False
+            changed = True
+        return changed
 
     def _follow_cursor(self) -> None:
         """Move the window so that the cursor stays inside, never beyond the present."""
@@ -176,6 +222,11 @@ class InstantModel:
         elif self.at_ms > self._end_ms:
             self._end_ms = self.at_ms + margin
         self._end_ms = min(self._end_ms, self.now_ms())
+
+
+def _zoom_of(span_ms: int) -> int:
+    """The least zoom that shows a whole recording."""
+    return next((place for place, zoom in enumerate(ZOOMS) if zoom.window_ms >= span_ms), len(ZOOMS) - 1)
 
 
 def describe_instant(at_ms: int, now_ms: int) -> str:

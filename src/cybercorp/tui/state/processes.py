@@ -77,6 +77,12 @@ class ProcessModel:
         self.sort = sort
         self._arrange()
 
+    def order_by(self, sort: ProcessSort, *, descending: bool) -> None:
+        """Sort by a column in this direction."""
+        if (sort, descending) != (self.sort, self.descending):
+            self.sort, self.descending = sort, descending
+            self._arrange()
+
     def toggle_tree(self) -> None:
         """Change between the flat list and the tree."""
         self.tree = not self.tree

@@ -18,6 +18,7 @@ _MARKS = {Severity.WARNING: ("▲", Tone.WARNING, 1), Severity.ERROR: ("✖", To
 _KEPT_EVENTS = 2000
 _MOST_VALUES = 60_000  # values in one answer: a thousand hosts take 30 ms to decode
 _LEAST_POINTS = 12
+_SETTLED_MS = 2_000  # samples are stored a moment after they were taken
 
 
 class Columns(NamedTuple):
@@ -95,19 +96,23 @@ class TimeTrack:
         start, end = self._known
         if columns.start_ms < start or columns.start_ms > end:
             return columns.start_ms, columns.end_ms
-        # The last step was not complete when it was asked for.
-        return end - step_ms, max(columns.end_ms, end - step_ms)
+        return end, max(columns.end_ms, end)
 
-    def fill(self, answer: QueryAnswer, since_ms: int, until_ms: int) -> None:
-        """Take the mean over the answer's series, step by step. Another step than before starts anew."""
+    def fill(self, answer: QueryAnswer, since_ms: int, until_ms: int, *, now_ms: int) -> None:
+        """Take the mean over the answer's series, step by step. Another step than before starts anew.
+
+        A step that was not over at `now_ms`, when it was asked for, is asked for again.
+        """
         known = self._known
+        step_ms = answer.step_ms
         apart = known is not None and (since_ms > known[1] or until_ms < known[0])
         if answer.step_ms != self._step_ms or apart:
             self._values.clear()
             self._step_ms = answer.step_ms
             known = None
-        known = known or (since_ms, until_ms)
-        self._known = (min(since_ms, known[0]), max(until_ms, known[1]))
+        over_ms = max(min(until_ms, (now_ms - _SETTLED_MS) // step_ms * step_ms), since_ms)
+        known = known or (since_ms, over_ms)
+        self._known = (min(since_ms, known[0]), max(over_ms, known[1]))
         for index, value in enumerate(_means([one.values for one in answer.series], answer.points)):
             start = answer.start_ms + index * answer.step_ms
             start -= start % answer.step_ms

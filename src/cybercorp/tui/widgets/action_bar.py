@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from cybercorp.tui.actions import Action, Place, footer_of, key_label
 from cybercorp.tui.state.lines import Run, Tone, width_of
 from cybercorp.tui.widgets.action_line import ActionLine, Hot
@@ -14,17 +16,22 @@ class ActionBar(ActionLine):
     ActionBar { background: $panel; }
     """
 
-    def __init__(self, place: Place, *, id: str | None = None) -> None:
+    def __init__(
+        self, place: Place, words: Callable[[], Mapping[str, str] | None] = lambda: None, *, id: str | None = None
+    ) -> None:
+        """`words` are better words for some labels while a past instant is shown, as things stand; None: live."""
         super().__init__(id=id)
         self._place = place
+        self._words = words
 
     def describe(self, width: int) -> list[Hot]:
         parts: list[Hot] = [Hot(Run(" "))]
         last = Hot(Run("more", Tone.MUTED), "app.help")
         room = width - 1
-        entries = footer_of(self._place)
+        words = self._words()
+        entries = footer_of(self._place, past=words is not None)
         for position, (_, label, actions) in enumerate(entries):
-            piece = _piece(label, actions)
+            piece = _piece((words or {}).get(label, label), actions)
             size = sum(width_of(part.run.text) for part in piece)
             rest = 0 if position == len(entries) - 1 else 8
             if size + rest > room:

@@ -51,7 +51,8 @@ class HeaderBar(ActionLine):
         action = "live" if said.mood is Mood.REPLAY else "app.retry" if said.mood is not Mood.LIVE else ""
         keys = list(_KEYS) if width >= 72 else [_KEYS[0], _KEYS[2], Hot(Run(" "))]
         past = said.mood is Mood.REPLAY
-        clock = [Hot(Run(f"  {'now ' if past else ''}{said.clock}", Tone.MUTED if past else Tone.TEXT))]
+        told = f"  {'now ' if past else ''}{said.clock}" if said.clock else ""
+        clock = [Hot(Run(told, Tone.MUTED if past else Tone.TEXT))]
         right = [Hot(Run("  ")), *(Hot(run, action) for run in said.badge), *clock, *keys]
         room = width - line_width([part.run for part in right])
         said = self._say(max(room, 10))

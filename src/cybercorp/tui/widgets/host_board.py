@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
-import msgspec
 from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.message import Message
 
-from cybercorp.core.errors import CyberCorpError, NotFoundError
-from cybercorp.protocol.hosts import Host
+from cybercorp.core.errors import CyberCorpError
 from cybercorp.protocol.live import MetricsCatalogueUpdate, MetricsUpdate, ProcessesUpdate
-from cybercorp.protocol.metrics import HostLatest, QueryAnswer
 from cybercorp.protocol.processes import ProcessTable
 from cybercorp.security.display import safe_text
 from cybercorp.tui.actions import ACTIONS, key_label
-from cybercorp.tui.clients import MetricCalls, ProcessCalls
+from cybercorp.tui.conflation import Newest
+from cybercorp.tui.past_loader import HostClient, PastLoader
+from cybercorp.tui.state.host_charts import CHARTS
 from cybercorp.tui.state.host_layout import PANELS, PROCESSES
-from cybercorp.tui.state.host_metrics import GAUGE_HISTORY, RATE_HISTORY
 from cybercorp.tui.state.host_panels import Canvas, PanelText
-from cybercorp.tui.state.host_tracks import WINDOW_MS
 from cybercorp.tui.state.host_view import HostView, clock
 from cybercorp.tui.state.lines import Line, Run, Tone
+from cybercorp.tui.state.processes_order import ProcessSort
 from cybercorp.tui.state.processes_table import sound
-from cybercorp.tui.widgets.cpu_panel import CpuPanel
+from cybercorp.tui.widgets.chart_panel import ChartPanel
 from cybercorp.tui.widgets.host_grid import HostGrid
 from cybercorp.tui.widgets.panel import Panel
 from cybercorp.tui.widgets.process_details import ProcessDetails
@@ -36,25 +34,7 @@ from cybercorp.tui.widgets.process_table import ProcessTableView
 
 _PANELS_KEY = next(key_label(one.keys[0]) for one in ACTIONS if one.id == "host.panels")
 _SETTLE_S = 0.12  # a mouse that sweeps over the chart asks for the instant where it rests
-
-
-class HostsCalls(Protocol):
-    async def get(self, host: str) -> Host: ...
-
-    async def latest(self, host: str, at_ms: int | None = None) -> HostLatest: ...
-
-
-class HostClient(Protocol):
-    """What the board asks of a client; a `FleetClient` has it."""
-
-    @property
-    def hosts(self) -> HostsCalls: ...
-
-    @property
-    def metrics(self) -> MetricCalls: ...
-
-    @property
-    def processes(self) -> ProcessCalls: ...
+_RECORDED_EVERY_MS = 10_000  # a recorded table tells what was done in the seconds before it
 
 
 class HostBoard(Container):
@@ -77,17 +57,25 @@ class HostBoard(Container):
         """Something about the host itself became known: the header has more to say."""
 
     def __init__(self, host: str, ready: Callable[[], Awaitable[HostClient]], *, id: str | None = None) -> None:
-        """`ready` gives the client, as soon as there is one."""
+        """`ready` gives the client, as soon as there is one.
+
+        `ahead_ms` may be set: how much more of the past to ask for along with an instant, while it plays.
+        """
         super().__init__(id=id)
         self.view = HostView(host)
-        self._ready = ready
         self._pointed: int | None = None
         self._filled = False
         self._renewing = False
-        self._cpu = CpuPanel(self.view, number=1, id="cpu")
-        self._panels: dict[str, Panel] = {"cpu": self._cpu}
-        for number, name in enumerate(PANELS[1:], start=2):
-            self._panels[name] = Panel(Drawer(self.view, name), number=number, id=name)
+        self._past = PastLoader(self.view, ready)
+        self._wished: Newest[int] = Newest(self._load_instant)
+        self._own_order: tuple[ProcessSort, bool] | None = None
+        self.ahead_ms: Callable[[], int] = lambda: 0
+        self._panels: dict[str, Panel] = {}
+        for number, name in enumerate(PANELS, start=1):
+            if name in CHARTS:
+                self._panels[name] = ChartPanel(self.view, name, number=number)
+            else:
+                self._panels[name] = Panel(Drawer(self.view, name), number=number, id=name)
         self.processes = ProcessPanel(self.view.processes, id=PROCESSES)
         self.grid = HostGrid(*self._panels.values(), self.processes, wants=self.view.wants)
 
@@ -143,16 +131,30 @@ class HostBoard(Container):
 
     def show_instant(self, at_ms: int | None) -> None:
         """Show this instant, or what is live now."""
-        self._pointed = None
         if at_ms is None:
-            self.workers.cancel_group(self, "instant")
+            self._wished.forget()
+            self._past.tracks.clear()
             self.view.go_live()
-            self._cpu.point(None)
+            self._unpoint()
             self._show_live_processes()
             self.renew()
         elif at_ms != self.view.at_ms:
             self.view.at_ms = at_ms
-            self.load_instant(at_ms)
+            if self._wished.wish(at_ms):
+                self.run_worker(self._wished.run(), group="instant")
+
+    @property
+    def catching_up(self) -> bool:
+        """Whether the past instant that is wanted is not drawn yet."""
+        return self._wished.busy
+
+    def next_chart(self) -> bool:
+        """Put the cursor into a chart, or into the next one; False where none is shown."""
+        charts = [one for one in self._panels.values() if isinstance(one, ChartPanel) and one.has_chart]
+        focused = next((place for place, one in enumerate(charts) if one.has_focus), -1)
+        if charts:
+            charts[(focused + 1) % len(charts)].focus()
+        return bool(charts)
 
     def turn_page(self, step: int) -> None:
         """Show other panels above the processes, where not all of them fit."""
@@ -167,6 +169,9 @@ class HostBoard(Container):
 
     def step_back(self) -> bool:
         """Undo what narrows the view, one thing at a time; False when nothing does."""
+        if isinstance(self.app.focused, ChartPanel):
+            self.processes.table.focus()
+            return True
         if self.grid.enlarged is not None:
             return self.enlarge(None)
         return self.processes.clear_filter()
@@ -191,7 +196,7 @@ class HostBoard(Container):
     async def learn(self) -> None:
         """Who this host is."""
         try:
-            await self._host()
+            await self._past.host()
         except CyberCorpError as error:
             if not self.view.live.known:
                 self.fail(str(error))
@@ -202,97 +207,64 @@ class HostBoard(Container):
     async def fill_history(self, until_ms: int) -> None:
         """Bring the minutes before the first live row, so that no chart begins empty."""
         try:
-            answer = await self._history(until_ms)
+            answer = await self._past.recent(until_ms)
         except CyberCorpError:
             return  # the charts fill by themselves; what is wrong is said by what follows
         self.view.live.fill(answer)
         self.renew()
 
-    @work(exclusive=True, group="instant")
-    async def load_instant(self, at_ms: int) -> None:
+    async def _load_instant(self, at_ms: int) -> None:
         """Bring a past instant: values, five minutes before it, processes."""
-        latest, history, processes = await asyncio.gather(
-            self._latest(at_ms), self._past_history(at_ms), self._past_processes(at_ms)
-        )
-        if self.view.at_ms != at_ms:
+        picture = await self._past.load(at_ms, self.ahead_ms())
+        if self.view.at_ms is None:
             return
-        self.view.trouble = next((one for one in (latest, history, processes) if isinstance(one, str)), "")
-        self.view.replay(
-            at_ms,
-            latest if isinstance(latest, HostLatest) else None,
-            history if isinstance(history, QueryAnswer) else None,
-        )
-        self._cpu.point(None)
-        self._show_past_processes(at_ms, self.view.moments.at(at_ms) or processes)
+        # A held key has gone on meanwhile: what lies on the way is shown, too.
+        wanted = self.view.at_ms
+        self.view.trouble = picture.trouble
+        self.view.replay(at_ms, picture.latest, self._past.tracks.at(at_ms))
+        self.view.at_ms = wanted
+        if self._pointed is not None and not isinstance(self.app.focused, ChartPanel):
+            self._unpoint()
+        if self._pointed is None:
+            self._show_past_processes(at_ms, self.view.moments.at(at_ms) or picture.processes)
         self.renew()
 
     @work(exclusive=True, group="pointed")
     async def load_pointed(self, at_ms: int) -> None:
         """Bring the processes of the instant that the mouse rests on."""
         await asyncio.sleep(_SETTLE_S)
-        table = await self._past_processes(at_ms)
+        table = await self._past.processes(at_ms + _RECORDED_EVERY_MS)
         if self._pointed == at_ms:
             self._show_past_processes(at_ms, table)
 
-    async def _host(self) -> Host:
-        host = await (await self._ready()).hosts.get(self.view.name)
-        self.view.know(host)
-        return host
-
-    async def _history(self, until_ms: int) -> QueryAnswer:
-        host = self.view.host or await self._host()
-        result = await (await self._ready()).metrics.query(
-            *GAUGE_HISTORY,
-            *RATE_HISTORY,
-            hosts=self.view.selector(),
-            since=until_ms - WINDOW_MS,
-            until=until_ms + 1000,
-            step=1000,
-        )
-        return _only(result.answer, host.id)
-
-    async def _latest(self, at_ms: int) -> HostLatest | str | None:
-        try:
-            return await (await self._ready()).hosts.latest(self.view.name, at_ms)
-        except NotFoundError:
-            return None
-        except CyberCorpError as error:
-            return str(error)
-
-    async def _past_history(self, at_ms: int) -> QueryAnswer | str | None:
-        try:
-            return await self._history(at_ms)
-        except NotFoundError:
-            return None
-        except CyberCorpError as error:
-            return str(error)
-
-    async def _past_processes(self, at_ms: int) -> ProcessTable | str | None:
-        try:
-            answer = await (await self._ready()).processes.list(self.view.name, at_ms)
-            return sound(answer.table)
-        except NotFoundError:
-            return None
-        except CyberCorpError as error:
-            return str(error)
-
     # processes of an instant
 
-    @on(CpuPanel.Pointed)
-    def _point(self, event: CpuPanel.Pointed) -> None:
+    @on(ChartPanel.Pointed)
+    def _point(self, event: ChartPanel.Pointed) -> None:
         event.stop()
-        self.point(event.at_ms)
+        self.point(event.at_ms, CHARTS[event.panel.name_of_panel])
 
-    def point(self, at_ms: int | None) -> None:
-        """Show who was busy at an instant of the chart, without leaving the instant that the screen shows."""
-        self._pointed = at_ms
+    @on(ChartPanel.Selecting)
+    def _select(self, event: ChartPanel.Selecting) -> None:
+        event.stop()
+        self.processes.table.action_move(event.step)
+
+    def point(self, at_ms: int | None, sort: ProcessSort = ProcessSort.CPU) -> None:
+        """Show who was busy at an instant of a chart, without leaving the instant that the screen shows."""
+        model = self.view.processes
         self.workers.cancel_group(self, "pointed")
         if at_ms is None:
-            if self.view.at_ms is None:
-                self._show_live_processes()
-            else:
-                self.load_pointed_back()
+            if self._pointed is not None:
+                self._unpoint()
+                if self.view.at_ms is None:
+                    self._show_live_processes()
+                else:
+                    self.load_pointed_back()
             return
+        if self._own_order is None:
+            self._own_order = (model.sort, model.descending)
+        self._pointed = at_ms
+        model.order_by(sort, descending=True)
         table = self.view.moments.at(at_ms)
         if table is not None:
             self.processes.show(table, live=False, when=clock(at_ms))
@@ -305,12 +277,23 @@ class HostBoard(Container):
         at_ms = self.view.at_ms
         if at_ms is None:
             return
-        table = await self._past_processes(at_ms)
+        table = await self._past.processes(at_ms)
         if self.view.at_ms == at_ms and self._pointed is None:
             self._show_past_processes(at_ms, table)
 
-    @on(CpuPanel.Chosen)
-    def _choose(self, event: CpuPanel.Chosen) -> None:
+    def _unpoint(self) -> None:
+        """No chart is pointed at any more: the order of the processes is the person's own again."""
+        self._pointed = None
+        for panel in self._panels.values():
+            if isinstance(panel, ChartPanel):
+                panel.point(None)
+        if self._own_order is not None:
+            sort, descending = self._own_order
+            self._own_order = None
+            self.view.processes.order_by(sort, descending=descending)
+
+    @on(ChartPanel.Chosen)
+    def _choose(self, event: ChartPanel.Chosen) -> None:
         event.stop()
         self.post_message(self.Chosen(event.at_ms))
 
@@ -366,8 +349,3 @@ class Drawer:
 
     def __call__(self, canvas: Canvas) -> PanelText:
         return self._view.panel(self._name, canvas)
-
-
-def _only(answer: QueryAnswer, host_id: str) -> QueryAnswer:
-    """The series of one host: a selector may match others whose names look alike."""
-    return msgspec.structs.replace(answer, series=[one for one in answer.series if one.host_id == host_id])

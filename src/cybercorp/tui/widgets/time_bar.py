@@ -153,8 +153,18 @@ class TimeBar(Widget):
         taken = line_width(label)
         # The label stands at the left unless the cursor or the mouse is there.
         at = width - taken - 2 if cursor is not None and left + cursor < taken + 2 else 1
-        kept = _join(cells[:at]) + label + _join(cells[at + taken :])
-        return fit(kept, width)
+        kept = cells[:at] + [Run(piece, one.tone) for one in label for piece in one.text] + cells[at + taken :]
+        past = self._past_word()
+        middle = (width - len(past)) // 2
+        if all(cell.text == "─" for cell in kept[middle : middle + len(past)]):  # marks and cursor matter more
+            kept[middle : middle + len(past)] = [Run(letter, Tone.ACCENT) for letter in past]
+        return fit(_join(kept), width)
+
+    def _past_word(self) -> str:
+        """That the past is shown, in words: colour and place alone may not be seen."""
+        if self._instant.at_ms is None:
+            return ""
+        return " RECORDING " if self._instant.recorded is not None else " THE PAST · l is live "
 
     def _label(self) -> Line:
         pointed = self._pointed
