@@ -57,14 +57,16 @@ def encode_samples(owner: Owner, timestamps: Integers, values: Floats, counters:
         small = _SMALL_COUNTER if counters[number] else _SMALL_GAUGE
         packed = standalone.simple_compress(column, small if rows <= _SMALL_ROWS else _LONG)
         slices.append(_PCO + packed if len(packed) < raw_bytes else _RAW + column.tobytes())
-    return _pack(SAMPLES, owner, rows, slices)
+    return pack_chunk(SAMPLES, owner, rows, slices)
 
 
 def encode_processes(owner: Owner, timestamps: Integers, bodies: Sequence[bytes]) -> bytes:
     """A chunk of process tables, each as it came (MessagePack), compressed together."""
     lengths = np.array([len(body) for body in bodies], dtype=np.int64)
     packed = zlib.compress(b"".join(bodies), 6)
-    return _pack(PROCESSES, owner, len(timestamps), [_encode_integers(timestamps), _encode_integers(lengths), packed])
+    return pack_chunk(
+        PROCESSES, owner, len(timestamps), [_encode_integers(timestamps), _encode_integers(lengths), packed]
+    )
 
 
 def read_from(data: bytes) -> Read:
@@ -104,15 +106,16 @@ class ChunkReader:
     def bodies(self) -> list[bytes]:
         """The process tables, as they came."""
         ends = np.cumsum(self._decode(1, np.dtype(np.int64))).tolist()
-        data = zlib.decompress(self._slice(2))
+        data = zlib.decompress(self.slice_bytes(2))
         return [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
     def check(self) -> None:
         """Verify every slice."""
         for number in range(len(self._directory)):
-            self._slice(number)
+            self.slice_bytes(number)
 
-    def _slice(self, number: int) -> bytes:
+    def slice_bytes(self, number: int) -> bytes:
+        """The bytes of a slice, which match their checksum."""
         start = int(self._directory[number - 1, 0]) if number else 0
         end, crc = self._directory[number].tolist()
         data = self._read(self._start + start, end - start)
@@ -121,7 +124,7 @@ class ChunkReader:
         return data
 
     def _decode(self, number: int, dtype: np.dtype[np.generic]) -> np.ndarray:
-        data = self._slice(number)
+        data = self.slice_bytes(number)
         codec = data[:1]
         if codec == _PCO:
             decoded: np.ndarray = standalone.simple_decompress(data[1:])
@@ -136,7 +139,8 @@ def _encode_integers(values: Integers) -> bytes:
     return _PCO + packed
 
 
-def _pack(kind: int, owner: Owner, rows: int, slices: Sequence[bytes]) -> bytes:
+def pack_chunk(kind: int, owner: Owner, rows: int, slices: Sequence[bytes]) -> bytes:
+    """The container of every kind of chunk: header, directory, slices."""
     directory = np.empty((len(slices), 2), dtype="<u4")
     directory[:, 0] = np.cumsum([len(one) for one in slices])
     directory[:, 1] = [zlib.crc32(one, number) for number, one in enumerate(slices)]

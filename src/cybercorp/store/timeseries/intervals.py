@@ -23,7 +23,7 @@ class Intervals(NamedTuple):
     """Intervals that have rows, in order of time. Those of a series are [intervals, series].
 
     Where `counts` is 0 the sum is 0 and minimum, maximum and last are NaN. `growth` (of a counter, resets repaired) and
-    `elapsed` (the milliseconds over which it grew) reach back to the row before; of a gauge they are NaN.
+    `elapsed` (the milliseconds over which it grew) reach back to the row before; of a gauge's values they are NaN.
     """
 
     starts: Integers
@@ -69,8 +69,10 @@ def roll_up(
     starts = places[firsts] * step_ms
     known = np.isfinite(chosen)
     everything = bool(known.all())
-    count = np.add.reduceat(known, firsts, axis=0, dtype=np.float64)
-    empty = count == 0
+    if everything:
+        count = np.repeat(rows.astype(np.float64)[:, None], values.shape[1], axis=1)
+    else:
+        count = np.add.reduceat(known, firsts, axis=0, dtype=np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         total = _sums(chosen if everything else np.where(known, chosen, 0.0), firsts, rows)
         growth, elapsed = _growths(timestamps, values, counters, starts, step_ms)
@@ -81,6 +83,7 @@ def roll_up(
     else:
         newest = np.maximum.reduceat(np.where(known, np.arange(len(times))[:, None], -1), firsts, axis=0)
         last = np.take_along_axis(chosen, np.maximum(newest, 0), axis=0)
+        empty = count == 0
         low[empty] = high[empty] = last[empty] = np.nan
     return Intervals(starts, rows, times[firsts + rows - 1], count, total, low, high, last, growth, elapsed)
 
@@ -105,7 +108,11 @@ def combine(parts: Sequence[Intervals], step_ms: int) -> Intervals:
     newest = np.maximum.reduceat(np.where(has, np.arange(len(starts))[:, None], -1), firsts, axis=0)
     last = np.take_along_axis(joined.last, np.maximum(newest, 0), axis=0)
     with np.errstate(over="ignore", invalid="ignore"):
-        total, growth = _sums(joined.sum, firsts, lengths), np.add.reduceat(joined.growth, firsts, axis=0)
+        total = _sums(joined.sum, firsts, lengths)
+        growth, elapsed = (
+            np.add.reduceat(np.where(has, one, np.nan_to_num(one)), firsts, axis=0)
+            for one in (joined.growth, joined.elapsed)
+        )
     return Intervals(
         starts[firsts],
         np.add.reduceat(joined.rows, firsts),
@@ -116,7 +123,7 @@ def combine(parts: Sequence[Intervals], step_ms: int) -> Intervals:
         np.fmax.reduceat(joined.max, firsts, axis=0),
         np.where(newest >= 0, last, np.nan),
         growth,
-        np.add.reduceat(joined.elapsed, firsts, axis=0),
+        elapsed,
     )
 
 
@@ -181,14 +188,16 @@ def _grown(timestamps: Integers, values: Floats, starts: Integers, step_ms: int)
         usable, places = usable[order], places[order]
     firsts = np.flatnonzero(np.diff(places, prepend=-1))
     lasts = np.append(firsts[1:], len(places)) - 1
-    change = values[usable + 1] - values[usable]
-    reset = change < 0
-    summed = np.add.reduceat(np.where(reset, values[usable + 1], change), firsts, axis=0)
     # One subtraction where the pairs follow each other without a reset: exact where each change is, and always the
     # difference of the values that are kept beside it.
-    follow = (usable[lasts] - usable[firsts] == lasts - firsts)[:, None]
-    smooth = follow & (np.add.reduceat(reset, firsts, axis=0, dtype=np.int64) == 0)
     through = values[usable[lasts] + 1] - values[usable[firsts]]
-    growth[places[firsts]] = np.where(smooth, through, summed)
+    follow = usable[lasts] - usable[firsts] == lasts - firsts
+    reset = np.diff(values, axis=0) < 0
+    if reset.any() or not follow.all():
+        reset = reset[usable]
+        change = np.where(reset, values[usable + 1], values[usable + 1] - values[usable])
+        smooth = follow[:, None] & (np.add.reduceat(reset, firsts, axis=0, dtype=np.int64) == 0)
+        through = np.where(smooth, through, np.add.reduceat(change, firsts, axis=0))
+    growth[places[firsts]] = through
     elapsed[places[firsts]] = np.add.reduceat(took[usable], firsts)[:, None]
     return growth, elapsed

@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cybercorp.store.timeseries.chunks import SAMPLES
-from cybercorp.store.timeseries.index import BUCKET_MS, ChunkIndex, bucket_of
+from cybercorp.store.timeseries.index import BUCKET_MS, ChunkIndex, bucket_of, period_start
 from cybercorp.store.timeseries.storage import ChunkEntry
+
+BASE_MS = period_start(1, 1)
 
 
 def _entry(number: int, start_ms: int, *, length_ms: int = 1000, catalogue: int = 1, rows: int = 60) -> ChunkEntry:
@@ -50,39 +52,38 @@ class TestRuns:
         """The one that still grows is left alone until a chunk of another arrives."""
         index = ChunkIndex(1)
         for number in range(1, 4):
-            index.add(_entry(number, number * 60_000))
+            index.add(_entry(number, BASE_MS + number * 60_000))
         assert self._runs(index) == []
-        index.add(_entry(4, 3 * BUCKET_MS))
+        index.add(_entry(4, BASE_MS + 3 * BUCKET_MS))
         assert self._runs(index) == [[1, 2, 3]]
 
     def test_a_silent_host_is_merged_too(self) -> None:
         """Half an hour after the last chunk arrived nothing grows any more."""
         index = ChunkIndex(1)
         for number in range(1, 4):
-            index.add(_entry(number, number * 60_000))
-        assert self._runs(index, now_ms=2 * BUCKET_MS) == [[1, 2, 3]]
+            index.add(_entry(number, BASE_MS + number * 60_000))
+        assert self._runs(index, now_ms=BASE_MS + 2 * BUCKET_MS) == [[1, 2, 3]]
 
     def test_many_chunks_are_merged_early(self) -> None:
         """A half hour of many small chunks does not wait for its end."""
         index = ChunkIndex(1)
         for number in range(1, 11):
-            index.add(_entry(number, number * 1000, rows=5))
+            index.add(_entry(number, BASE_MS + number * 1000, rows=5))
         assert self._runs(index) == [list(range(1, 11))]
 
     def test_only_neighbours_in_arrival_become_one(self) -> None:
         """Another catalogue, or a chunk that was dropped in between, ends a run; so does the size."""
         index = ChunkIndex(1)
         for number, catalogue in [(1, 1), (2, 1), (3, 2), (4, 1), (5, 1), (7, 1), (8, 1)]:
-            index.add(_entry(number, number * 60_000, catalogue=catalogue))
-        index.add(_entry(9, 500_000, rows=450))
-        index.add(_entry(20, 9 * BUCKET_MS))
+            index.add(_entry(number, BASE_MS + number * 60_000, catalogue=catalogue))
+        index.add(_entry(9, BASE_MS + 500_000, rows=450))
+        index.add(_entry(20, BASE_MS + 9 * BUCKET_MS))
         assert self._runs(index) == [[1, 2], [4, 5], [7, 8]]
 
 
 def test_half_hours_of_hosts_begin_at_other_times() -> None:
     """Merges of 1,000 hosts are spread over the half hour: no minute has more than a tenth of them."""
-    starts = [
-        -min(t for t in range(0, BUCKET_MS, 1000) if bucket_of(host, t) != bucket_of(host, 0)) for host in range(1, 200)
-    ]
+    ends = range(60_000, BUCKET_MS + 1, 60_000)
+    starts = [next(t for t in ends if bucket_of(host, t) != bucket_of(host, 0)) for host in range(1, 200)]
     minutes = [start // 60_000 for start in starts]
     assert max(minutes.count(minute) for minute in set(minutes)) <= 20

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cybercorp.store.timeseries.intervals import Intervals, combine, roll_up
-from tests.unit.store.timeseries.tier_oracle import STEP_MS, grown, oracle_interval
+from tests.unit.store.timeseries.tier_oracle import STEP_MS, assert_intervals, grown, oracle_interval
 
 START_MS = 1_800_000_000_000
 VALUES = st.one_of(
@@ -115,8 +115,7 @@ def test_parts_combine_to_the_whole(rows: list[tuple[int, float, float]], cut: i
     middle = START_MS + cut * STEP_MS
     first = roll_up(times, values, flags, step_ms=STEP_MS, start_ms=START_MS, end_ms=middle)
     second = roll_up(times, values, flags, step_ms=STEP_MS, start_ms=middle, end_ms=START_MS + 7 * STEP_MS)
-    for found, expected in zip(combine([second, first], STEP_MS), whole, strict=True):
-        assert np.array_equal(found, expected, equal_nan=True)
+    assert_intervals(combine([second, first], STEP_MS), whole)
     coarse = combine([first, second], hour)
     assert len(coarse.starts) <= 1
     for place in range(len(coarse.starts)):

@@ -5,6 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
+from cybercorp.store.timeseries.intervals import Intervals
+
 STEP_MS = 60_000
 LOOKBACK_MS = 300_000
 
@@ -38,3 +42,11 @@ def grown(
             up += now - before if now >= before else now
             took += now_ms - before_ms
     return up, took
+
+
+def assert_intervals(found: Intervals, expected: Intervals) -> None:
+    """Equal in every number; the growth of a series without a value means nothing."""
+    for name, one, other in zip(Intervals._fields, found, expected, strict=True):
+        if name in ("growth", "elapsed"):
+            one, other = np.where(found.counts > 0, one, 0.0), np.where(expected.counts > 0, other, 0.0)
+        assert np.array_equal(one, other, equal_nan=True), name
