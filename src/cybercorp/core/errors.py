@@ -18,7 +18,9 @@ CyberCorpError                    code, hint, retryable
 │   ├── StorageFullError          no space left
 │   ├── StorageCorruptError       the file is damaged or no database
 │   ├── StorageNewerError         written by a newer version
-│   └── StorageUnwritableError    the folder or file cannot be written
+│   ├── StorageUnwritableError    the folder, file or database cannot be written
+│   ├── StorageUnreachableError   the database server does not answer
+│   └── StorageBusyError          the database did not answer in time; nothing was changed
 └── InternalError                 a bug of ours
 """
 
@@ -118,6 +120,16 @@ class StorageNewerError(StorageError):
 
 class StorageUnwritableError(StorageError):
     code = "storage_unwritable"
+
+
+class StorageUnreachableError(StorageError):
+    code = "storage_unreachable"
+    retryable = True
+
+
+class StorageBusyError(StorageError):
+    code = "storage_busy"
+    retryable = True
 
 
 class InternalError(CyberCorpError):

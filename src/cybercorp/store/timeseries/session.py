@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
-from cybercorp.core.errors import StorageError, StorageFullError
+from cybercorp.core.errors import StorageBusyError, StorageError, StorageFullError
 from cybercorp.store.timeseries.loading import load_state
 from cybercorp.store.timeseries.state import State
 from cybercorp.store.timeseries.storage import ChunkEntry, ChunkStorage
@@ -32,8 +32,8 @@ class Session:
                 if self.failed:
                     self._recover()
                 yield self.state
-            except StorageFullError:
-                raise  # SQLite has rolled back, and the connection stays good
+            except (StorageFullError, StorageBusyError):
+                raise  # the database has rolled back, and the connection stays good
             except StorageError as error:
                 self.failed = error.message
                 raise

@@ -86,7 +86,9 @@ class SqliteStorage:
                 (entry.number, entry.received_ms, size, entry.head, entry.body),
             )
 
-    def add_chunks(self, chunks: Sequence[tuple[ChunkEntry, bytes]], marks: Sequence[HostMark]) -> None:
+    def add_chunks(
+        self, chunks: Sequence[tuple[ChunkEntry, bytes]], marks: Sequence[HostMark], *, settled: bool = False
+    ) -> None:
         with self._transaction() as connection:
             self._insert_chunks(connection, chunks)
             connection.executemany("INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?)", _checked(marks))
