@@ -50,8 +50,10 @@ class DashboardApp(App[int]):
         notices: Callable[[], list[str]] | None = None,
         ascii_glyphs: bool = False,
         theme: str = DARK.name,
+        title: str = "",
     ) -> None:
         super().__init__()
+        self._title = title
         self.session = session
         self.ascii_glyphs = ascii_glyphs
         self._notices = notices
@@ -67,7 +69,9 @@ class DashboardApp(App[int]):
 
     @property
     def server_name(self) -> str:
-        """The server's address without its scheme."""
+        """The server's address without its scheme; of a recording its file."""
+        if self._title:
+            return safe_text(self._title, 60)
         client = self.session.client
         return safe_text(urlsplit(client.url).netloc, 60) if client is not None else ""
 
@@ -173,11 +177,13 @@ def run_dashboard(
     notices: Callable[[], list[str]] | None = None,
     at_ms: int | None = None,
     recorded: tuple[int, int] | None = None,
+    title: str = "",
 ) -> int:
     """Open the dashboard until it is quit; the exit code. `notices` are new messages of a supervisor.
 
     `at_ms` is the instant that is shown first, None the present; `recorded` the first and last instant of a recording,
-    which has no present. Raises SettingsError for a setting of `tui.toml` that cannot be used.
+    which has no present, and `title` what is said instead of a server's address. Raises SettingsError for a setting of
+    `tui.toml` that cannot be used.
     """
     settings = load_settings(TuiSettings, program="tui")
     app = DashboardApp(
@@ -185,6 +191,7 @@ def run_dashboard(
         notices=notices,
         ascii_glyphs=settings.glyphs == "ascii" or (settings.glyphs == "auto" and not shows_unicode(sys.__stdout__)),
         theme=f"cybercorp-{settings.theme}",
+        title=title,
     )
     app.run()
     return app.return_code or 0

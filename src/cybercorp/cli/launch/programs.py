@@ -65,11 +65,12 @@ def run_dashboard(
     notices: Callable[[], list[str]] | None = None,
     at_ms: int | None = None,
     recorded: tuple[int, int] | None = None,
+    title: str = "",
 ) -> int:
     """Open the dashboard until it is quit; at an instant, and for a recording within its span (Unix ms)."""
     from cybercorp.tui.app import run_dashboard as run
 
-    return run(client_factory, notices=notices, at_ms=at_ms, recorded=recorded)
+    return run(client_factory, notices=notices, at_ms=at_ms, recorded=recorded, title=title)
 
 
 def serve_recording(path: Path, folder: Path, port: int, tell: Callable[[float], None]) -> None:

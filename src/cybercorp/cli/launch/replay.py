@@ -115,6 +115,7 @@ def _open(plan: ReplayPlan, folder: Path) -> int:
             notices=_once(notices),
             at_ms=plan.at_ms,
             recorded=(plan.since_ms, plan.until_ms),
+            title=plan.path.name,
         )
     finally:
         child.stop(_STOP_S)

@@ -77,13 +77,14 @@ class FleetScreen(DashboardScreen):
             yield self._placard
 
     def on_mount(self) -> None:
+        self.model.may_add = self.session.instant.recorded is None
         self.ask()
         self._show()
 
     # the contract of a dashboard screen
 
     def show_instant(self, at_ms: int | None) -> None:
-        self._settled = True
+        self._settled = self._settled or self.model.known
         self._waiting_since = self._waiting_since or self.session.clock.monotonic()
         self._past_problem = ""
         if at_ms is None:
@@ -161,6 +162,9 @@ class FleetScreen(DashboardScreen):
     @work(exclusive=True, group="join")
     async def action_add_host(self) -> None:
         """Make a join command, show it and copy it."""
+        if not self.model.may_add:
+            self.notify("This is a recording: no host can join it.", markup=False)
+            return
         client = await self.session.ready()
         try:
             enrolment = await client.agents.create_enrolment()
@@ -293,6 +297,7 @@ class FleetScreen(DashboardScreen):
             if self.session.instant.at_ms == at_ms:
                 self._waiting_since = None
             self.model.take(window)
+            self._open_only_host()
         self._show()
 
     def _show(self) -> None:

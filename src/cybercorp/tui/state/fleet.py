@@ -94,6 +94,7 @@ class FleetModel:
         self.cursor = 0  # the rank of the selected host, as far as it is known
         self._asked: tuple[int, int] | None = None
         self._wanted_rank: int | None = None
+        self.may_add = True  # a recording gets no new hosts
         self.on_add = False  # the cursor stands on the line after the last host, which adds one
 
     @property
@@ -177,9 +178,9 @@ class FleetModel:
 
     def move_to(self, rank: int) -> None:
         """Select the host of this rank; one that is not loaded yet is selected when it comes."""
-        rank = min(max(rank, 0), self.total)
+        rank = max(min(rank, self.total if self.may_add else self.total - 1), 0)
         self.cursor = rank
-        self.on_add = rank == self.total
+        self.on_add = self.may_add and rank == self.total
         row = self.rows.get(rank)
         if row is not None:
             self.selected = row.id

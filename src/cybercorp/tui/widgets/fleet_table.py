@@ -41,7 +41,7 @@ class FleetTable(LineList):
         self._columns: FleetColumns | None = None
 
     def count(self) -> int:
-        return self.model.total + 1 if self.model.known else 0
+        return self.model.total + self.model.may_add if self.model.known else 0
 
     def cursor(self) -> int | None:
         return self.model.cursor if self.model.known else None
@@ -97,7 +97,7 @@ class FleetTable(LineList):
         self.post_message(self.Moved())
 
     def opens_at_once(self, index: int) -> bool:
-        return index == self.model.total  # the line that adds a host is a button
+        return self.model.may_add and index == self.model.total  # the line that adds a host is a button
 
     def head_clicked(self, x: int) -> None:
         column = self._placed(self.room).at(x)

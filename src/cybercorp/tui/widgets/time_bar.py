@@ -126,7 +126,9 @@ class TimeBar(Widget):
         start, end = (_edge_time(one, columns) for one in (columns.start_ms, columns.end_ms))
         left = self._left(columns)
         bar: Line = [Run(f"{start:>{left - 1}} ", Tone.MUTED)]
-        cursor = None if self._instant.at_ms is None else columns.column_at(self._instant.at_ms)
+        at_ms = self._instant.at_ms
+        # Whole columns may begin a little after the window does.
+        cursor = None if at_ms is None else columns.column_at(max(at_ms, columns.start_ms))
         glyphs = sparkline(values, columns.length, high=1.0, ascii=wants_ascii(self.app))
         for column, glyph in enumerate(glyphs):
             known = values[column] is not None and not self.stale
@@ -135,11 +137,9 @@ class TimeBar(Widget):
                 bar[-1] = Run(bar[-1].text + glyph, tone)
             else:
                 bar.append(Run(glyph, tone))
-        bar.append(
-            Run(
-                f" {end if self._instant.window()[1] < self._instant.now_ms() - columns.step_ms else 'now'}", Tone.MUTED
-            )
-        )
+        present = self._instant.window()[1] >= self._instant.now_ms() - columns.step_ms
+        last = "now" if self._instant.recorded is None else "end"
+        bar.append(Run(f" {last if present else end}", Tone.MUTED))
         return [self._rule(columns, left, cursor), fit(bar, self.size.width)]
 
     def _rule(self, columns: Columns, left: int, cursor: int | None) -> Line:
