@@ -85,11 +85,31 @@ class Database:
             connection = psycopg.connect(autocommit=True, prepare_threshold=2, **self.parameters(extra))
         except psycopg.Error as error:
             raise self.error(error) from error
-        if connection.info.server_version < OLDEST_VERSION:
-            version = connection.info.server_version // 10_000
+        try:
+            self._check_version(connection.info.server_version)
+        except BaseException:
             connection.close()
-            raise StorageError(f"{self.shown} is PostgreSQL {version}, which is too old.", hint="Use 14 or later.")
+            raise
         return connection
+
+    async def connect_async(self, extra: Mapping[str, str] | None = None) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+        """The same for an event loop, not in autocommit mode."""
+        try:
+            connection = await psycopg.AsyncConnection.connect(**self.parameters(extra))
+        except psycopg.Error as error:
+            raise self.error(error) from error
+        try:
+            self._check_version(connection.info.server_version)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+    def _check_version(self, found: int) -> None:
+        if found < OLDEST_VERSION:
+            raise StorageError(
+                f"{self.shown} is PostgreSQL {found // 10_000}, which is too old.", hint="Use 14 or later."
+            )
 
     def error(self, error: psycopg.Error) -> StorageError:
         """PostgreSQL's error as one of ours (appendix A of its manual). Busy and full: nothing was changed."""

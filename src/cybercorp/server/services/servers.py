@@ -55,7 +55,7 @@ class ServerService:
             samples_per_second=self._rate[2],
             commit_p99_ms=stats.commit_p99_ms,
             storage=ServerStorage(
-                records_bytes=self._records.size_bytes(),
+                records_bytes=await self._records.size_bytes(),
                 samples_bytes=stats.file_bytes + stats.wal_bytes,
                 free_bytes=stats.disk_free_bytes,
                 oldest_ms=stats.oldest_ms,

@@ -1,4 +1,4 @@
-"""SQLAlchemy engines for `records.db`: one writer connection that does every checkpoint, and read-only readers.
+"""SQLAlchemy engines for the records: one writer connection, and read-only readers, on SQLite or PostgreSQL.
 
 Errors of the database leave here as StorageError and its subclasses.
 """
@@ -11,13 +11,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from sqlalchemy import URL, event
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from cybercorp.core.errors import StorageError
+from cybercorp.core.errors import StorageBusyError, StorageError
 from cybercorp.store.files import storage_error
+from cybercorp.store.postgres import Database
+from cybercorp.store.records.postgres import postgres_engine, writer_connection
 
 _READERS = 4
 _WRITER_PRAGMAS = (
@@ -31,10 +35,16 @@ _WRITER_PRAGMAS = (
 class Connections:
     """`writing()` is a transaction of the only writer, `reading()` one of a reader. IntegrityError passes through."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._writer = self._engine("rwc", 1, "BEGIN IMMEDIATE", _WRITER_PRAGMAS)
-        self._readers = self._engine("ro", _READERS, "BEGIN", ("PRAGMA query_only = ON",))
+    def __init__(self, where: Path | Database) -> None:
+        self.where = where
+        if isinstance(where, Database):
+            self._writer = postgres_engine(lambda: writer_connection(where), 1)
+            self._readers = postgres_engine(
+                lambda: where.connect_async({"default_transaction_read_only": "on"}), _READERS
+            )
+        else:
+            self._writer = _sqlite_engine(where, "rwc", 1, "BEGIN IMMEDIATE", _WRITER_PRAGMAS)
+            self._readers = _sqlite_engine(where, "ro", _READERS, "BEGIN", ("PRAGMA query_only = ON",))
 
     @contextlib.asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
@@ -53,42 +63,51 @@ class Connections:
         await self._readers.dispose()
         await self._writer.dispose()
 
-    def _engine(self, mode: str, size: int, begin: str, pragmas: tuple[str, ...]) -> AsyncEngine:
-        # By address, not by a creator: then SQLAlchemy makes the driver's threads daemons, which never hold up an exit.
-        address = URL.create(
-            "sqlite+aiosqlite", database=self.path.absolute().as_uri(), query={"uri": "true", "mode": mode}
-        )
-        engine = create_async_engine(
-            address,
-            connect_args={"isolation_level": None, "timeout": 10},
-            poolclass=AsyncAdaptedQueuePool,
-            pool_size=size,
-            max_overflow=0,
-            pool_timeout=30,
-        )
-
-        @event.listens_for(engine.sync_engine, "connect")
-        def prepare(connection: Any, _: Any) -> None:
-            cursor = connection.cursor()
-            for pragma in pragmas:
-                cursor.execute(pragma)
-            cursor.close()
-
-        @event.listens_for(engine.sync_engine, "begin")
-        def start(connection: Any) -> None:
-            connection.exec_driver_sql(begin)
-
-        return engine
-
     @contextlib.contextmanager
     def _errors(self) -> Any:
+        where = self.where
         try:
             yield
         except IntegrityError:
             raise
         except DBAPIError as error:
-            if isinstance(error.orig, sqlite3.Error):
-                raise storage_error(self.path, error.orig) from error
-            raise StorageError(f"{self.path} could not be used: {error.orig}.", hint="Check the disk.") from error
-        except sqlite3.Error as error:
-            raise storage_error(self.path, error) from error
+            raise self._translated(error.orig) from error
+        except (sqlite3.Error, psycopg.Error) as error:
+            raise self._translated(error) from error
+        except PoolTimeoutError as error:
+            shown = where.shown if isinstance(where, Database) else where
+            raise StorageBusyError(f"All connections to {shown} are in use.", hint="Try again.") from error
+
+    def _translated(self, error: BaseException | None) -> StorageError:
+        if isinstance(self.where, Database):
+            if isinstance(error, psycopg.Error):
+                return self.where.error(error)
+        elif isinstance(error, sqlite3.Error):
+            return storage_error(self.where, error)
+        return StorageError(f"The records could not be used: {error}.", hint="Check the database.")
+
+
+def _sqlite_engine(path: Path, mode: str, size: int, begin: str, pragmas: tuple[str, ...]) -> AsyncEngine:
+    # By address, not by a creator: then SQLAlchemy makes the driver's threads daemons, which never hold up an exit.
+    address = URL.create("sqlite+aiosqlite", database=path.absolute().as_uri(), query={"uri": "true", "mode": mode})
+    engine = create_async_engine(
+        address,
+        connect_args={"isolation_level": None, "timeout": 10},
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=30,
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, _: Any) -> None:
+        cursor = connection.cursor()
+        for pragma in pragmas:
+            cursor.execute(pragma)
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def start(connection: Any) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine

@@ -1,27 +1,33 @@
-"""`records.db`: opened, checked and migrated. The server's services use the repositories and nothing below them."""
+"""The record tables: opened, checked and migrated. Services use the repositories and nothing below them."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from cybercorp.store.files import FileLock, check_database_file, corrupt
+from cybercorp.store.postgres import Database
 from cybercorp.store.records.connections import Connections
 from cybercorp.store.records.events import EventRepository
 from cybercorp.store.records.hosts import HostRepository
 from cybercorp.store.records.migrating import migrate
+from cybercorp.store.records.postgres import SCHEMA_NAME
 from cybercorp.store.records.tables import META
 from cybercorp.store.records.tokens import TokenRepository
 
 _CHECKED_BYTES = 64 * 1024**2
+_SIZE = text(
+    "SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class"
+    " WHERE relnamespace = to_regnamespace(:schema) AND relkind = 'r'"
+)
 
 
 class Records:
-    """The record tables of one server. `epoch` was drawn when the file was made."""
+    """The record tables of one server. `epoch` was drawn when they were made."""
 
-    def __init__(self, connections: Connections, lock: FileLock, epoch: str) -> None:
+    def __init__(self, connections: Connections, lock: FileLock | None, epoch: str) -> None:
         self._connections = connections
         self._lock = lock
         self.epoch = epoch
@@ -52,17 +58,43 @@ class Records:
             raise
         return cls(connections, lock, epoch)
 
+    @classmethod
+    async def connect(cls, url: str, *, schema: str = SCHEMA_NAME) -> Records:
+        """Connect to PostgreSQL, make what is missing, and migrate.
+
+        Raises ConflictError (`storage_in_use`), SettingsError, StorageNewerError, StorageUnreachableError,
+        StorageUnwritableError, StorageCorruptError, StorageError.
+        """
+        connections = Connections(Database(url, schema))
+        try:
+            async with connections.writing() as connection:
+                await connection.run_sync(migrate, connections.where)
+                epoch = (await connection.execute(select(META.c.epoch))).scalar_one()
+        except BaseException:
+            await connections.close()
+            raise
+        return cls(connections, None, epoch)
+
     async def migrate(self, revision: str = "head") -> None:
         """Go to another schema; an older one loses what it cannot hold."""
         async with self._connections.writing() as connection:
-            await connection.run_sync(migrate, self._connections.path, revision)
+            await connection.run_sync(migrate, self._connections.where, revision)
 
-    def size_bytes(self) -> int:
-        """The file and its write-ahead log."""
-        path = self._connections.path
+    async def ping(self) -> None:
+        """Raises StorageError where the database does not answer."""
+        async with self._connections.writing() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def size_bytes(self) -> int:
+        """What they take on disk; of a file also its write-ahead log."""
+        path = self._connections.where
+        if isinstance(path, Database):
+            async with self._connections.reading() as connection:
+                return int((await connection.execute(_SIZE, {"schema": path.schema})).scalar_one())
         wal = path.with_name(path.name + "-wal")
         return path.stat().st_size + (wal.stat().st_size if wal.exists() else 0)
 
     async def close(self) -> None:
         await self._connections.close()
-        self._lock.release()
+        if self._lock:
+            self._lock.release()

@@ -87,11 +87,12 @@ class HostRepository:
 
     async def list_(self, *, removed: bool = False) -> list[HostRow]:
         """All hosts by name; with `removed` also those that were removed."""
-        statement = select(HOSTS).order_by(HOSTS.c.name, HOSTS.c.key)
+        statement = select(HOSTS)
         if not removed:
             statement = statement.where(HOSTS.c.removed_at_ms.is_(None))
         async with self._connections.reading() as connection:
-            return [_row(row) for row in (await connection.execute(statement)).mappings()]
+            found = [_row(row) for row in (await connection.execute(statement)).mappings()]
+        return sorted(found, key=lambda host: (host.name, host.key))  # here: each database has an order of its own
 
     async def update_facts(self, id: str, facts: HostFacts, *, interval_ms: int | None = None) -> HostRow:
         """Keep what the host says of itself now. Raises NotFoundError."""

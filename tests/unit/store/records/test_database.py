@@ -33,7 +33,7 @@ async def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None
     """And the size on disk is told."""
     first = await Records.open(tmp_path / "records.db")
     host = await first.hosts.create("web-1", {}, HostFacts(), 1)
-    assert first.size_bytes() > 0
+    assert await first.size_bytes() > 0
     await first.close()
     second = await Records.open(tmp_path / "records.db")
     assert await second.hosts.get("web-1") == host
