@@ -30,8 +30,10 @@ from cybercorp.server.log import write_lines
 from cybercorp.server.settings import ServerSettings
 from cybercorp.server.websocket.direct import DirectProtocol
 from cybercorp.server.wiring import Services, make_services
+from cybercorp.store.database_urls import shown
 from cybercorp.store.records.database import Records
 from cybercorp.store.timeseries.engine import TimeSeries
+from cybercorp.store.timeseries.postgres import PostgresStorage
 from cybercorp.store.timeseries.settings import TimeSeriesSettings
 
 RECORDS_FILE = "records.db"
@@ -101,14 +103,14 @@ async def serve(
 ) -> None:
     """Open, serve on `listener`, close. `stop` ends it from within, as a signal does from outside."""
     folder = ensure_private_dir(settings.data_path())
-    records = await _open_records(folder)
+    records = await _open_records(settings, folder)
     try:
         limits = TimeSeriesSettings(
             retention_ms=settings.retention_ms,
             processes_retention_ms=settings.retention_ms,
             max_bytes=settings.max_bytes,
         )
-        store = await asyncio.to_thread(TimeSeries.open, folder / SAMPLES_FILE, limits, clock)
+        store = await asyncio.to_thread(_open_samples, settings, folder, limits, clock)
         try:
             await serve_store(settings, listener, clock, records, store, folder, stop or asyncio.Event())
         finally:
@@ -117,7 +119,21 @@ async def serve(
         await records.close()
 
 
-async def _open_records(folder: Path) -> Records:
+def _open_samples(settings: ServerSettings, folder: Path, limits: TimeSeriesSettings, clock: Clock) -> TimeSeries:
+    path = folder / SAMPLES_FILE
+    if not settings.database_url:
+        return TimeSeries.open(path, limits, clock)
+    storage = PostgresStorage(settings.database_url, settings.database_read_url or "")
+    try:
+        return TimeSeries(storage, path, limits, clock)
+    except BaseException:
+        storage.close()
+        raise
+
+
+async def _open_records(settings: ServerSettings, folder: Path) -> Records:
+    if settings.database_url:
+        return await Records.connect(settings.database_url)
     try:
         return await Records.open(folder / RECORDS_FILE)
     except ConflictError as error:
@@ -166,7 +182,8 @@ async def serve_store(
     serving = asyncio.create_task(server._serve([listener]))
     stopping = asyncio.create_task(stop.wait())
     try:
-        _LOG.info("CyberCorp %s is ready at %s; data in %s", VERSION, url, folder)
+        where = shown(settings.database_url) if settings.database_url else folder
+        _LOG.info("CyberCorp %s is ready at %s; data in %s", VERSION, url, where)
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         services.servers.stopping = True
         services.sockets.stop()

@@ -9,6 +9,7 @@ import msgspec
 
 from cybercorp.core.errors import SettingsError
 from cybercorp.core.paths import data_dir
+from cybercorp.store.database_urls import check_url
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _DAY_MS = 86_400_000
@@ -24,6 +25,13 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     host: Annotated[str, _described("Address to listen on. 127.0.0.1 is this machine only.")] = "127.0.0.1"
     port: Annotated[int, _described("Port to listen on; 0 takes any free one.")] = 8765
     data_dir: Annotated[str | None, _described("Folder of the databases. Default: the platform's data folder.")] = None
+    database_url: Annotated[
+        str | None,
+        _described("PostgreSQL for records and history: postgresql://USER@HOST/DATABASE. Default: SQLite in data_dir."),
+    ] = None
+    database_read_url: Annotated[
+        str | None, _described("A replica of that database, which history is read from while it answers.")
+    ] = None
     allowed_hosts: Annotated[
         list[str],
         _described("Names that clients may call this server by, beside loopback names and the address it listens on."),
@@ -40,6 +48,13 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
         _within("events_retention_days", self.events_retention_days, 0.01, 36_500)
         _within("max_bytes", self.max_bytes, 16 * 1024**2, 1 << 50)
         _within("commit_interval_ms", self.commit_interval_ms, 10, 10_000)
+        for name, url in (("database_url", self.database_url), ("database_read_url", self.database_read_url)):
+            if url:
+                check_url(name, url)
+        if self.database_read_url and not self.database_url:
+            raise SettingsError(
+                "The setting 'database_read_url' names a replica of nothing.", hint="Set database_url as well."
+            )
 
     def data_path(self) -> Path:
         """The data folder."""

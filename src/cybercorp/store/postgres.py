@@ -9,7 +9,6 @@ import re
 import time
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -26,10 +25,10 @@ from cybercorp.core.errors import (
     StorageUnwritableError,
 )
 from cybercorp.security.display import safe_text
+from cybercorp.store.database_urls import check_url, shown
 
 WAIT_S = 2
 OLDEST_VERSION = 140_000
-_SCHEMES = ("postgresql", "postgres")
 _LOCK_CLASS = 0x43794331  # "CyC1"
 _LOCK_STEP_S = 0.05
 _OPTIONS = {
@@ -64,6 +63,11 @@ class Database:
     def __init__(self, url: str, schema: str) -> None:
         """`schema` holds the tables. Raises SettingsError."""
         check_url("database_url", url)
+        try:
+            conninfo_to_dict(url)
+        except psycopg.Error:
+            hint = "Percent-encode what is no letter or digit: '@' in a password is %40."
+            raise SettingsError("The address of the database cannot be read.", hint=hint) from None
         self.url = url
         self.schema = schema
         self.shown = shown(url)
@@ -162,27 +166,6 @@ class Database:
             hint="Stop it first, or name another database.",
             code="storage_in_use",
         )
-
-
-def check_url(setting: str, url: str) -> None:
-    """Refuse what is no address of PostgreSQL, without repeating it: it may hold a password. Raises SettingsError."""
-    hint = "Use postgresql://USER@HOST:PORT/DATABASE; the password may be in it, in PGPASSWORD or in ~/.pgpass."
-    try:
-        parts = urlsplit(url)
-        conninfo_to_dict(url)
-    except (ValueError, psycopg.Error):
-        raise SettingsError(f"The setting '{setting}' is no address of a database.", hint=hint) from None
-    if parts.scheme not in _SCHEMES:
-        raise SettingsError(f"The setting '{setting}' is no address of PostgreSQL.", hint=hint)
-
-
-def shown(url: str) -> str:
-    """The address without password and parameters: for logs, errors and people."""
-    given = conninfo_to_dict(url)
-    host = f"{given.get('host') or given.get('hostaddr') or 'localhost'}"
-    port = f":{given['port']}" if given.get("port") else ""
-    user = f"{given['user']}@" if given.get("user") else ""
-    return safe_text(f"postgresql://{user}{host}{port}/{given.get('dbname') or ''}")
 
 
 def lock_statement(number: int) -> str:

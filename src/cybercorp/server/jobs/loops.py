@@ -73,6 +73,7 @@ class Jobs:
     async def _presence(self) -> None:
         await asyncio.sleep(PRESENCE_S)
         self._services.servers.measure()
+        await self._services.servers.probe()
         await self._save_seen()
 
     async def _seal(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cybercorp.core.clock import Clock
+from cybercorp.core.errors import StorageError
 from cybercorp.core.ids import new_id
 from cybercorp.core.version import VERSION
 from cybercorp.protocol.servers import PROTOCOL_VERSION, Health, ServerInfo, ServerStorage
@@ -39,6 +40,7 @@ class ServerService:
         self._instance = new_id("server")
         self._started_at_ms = clock.now_ms()
         self._rate: tuple[float, int, float] = (clock.monotonic(), 0, 0.0)
+        self._records_failing = False
         self.stopping = False
 
     async def info(self) -> ServerInfo:
@@ -70,10 +72,19 @@ class ServerService:
         if now > at:
             self._rate = (now, samples, (samples - before) / (now - at))
 
+    async def probe(self) -> None:
+        """See whether the records can be written; called every few seconds. Raises StorageError."""
+        try:
+            await self._records.ping()
+        except StorageError:
+            self._records_failing = True
+            raise
+        self._records_failing = False
+
     def readiness(self) -> Health:
         """`failing` while stopping or while nothing can be stored."""
         if self.stopping:
             return Health(status="failing", reason="stopping")
-        if self._ingest.failing:
+        if self._ingest.failing or self._records_failing:
             return Health(status="failing", reason="storage")
         return Health(status="ok")
