@@ -39,7 +39,14 @@ class HostCalls(Protocol):
 
 class MetricCalls(Protocol):
     async def query(
-        self, *metrics: str, hosts: str, since: int, until: int, step: int | None = None, points: int | None = None
+        self,
+        *metrics: str,
+        hosts: str,
+        since: int,
+        until: int,
+        step: int | None = None,
+        points: int | None = None,
+        group: str | None = None,
     ) -> QueryResult: ...
 
 

@@ -9,7 +9,7 @@ import msgspec
 from cybercorp.core.clock import Clock
 from cybercorp.protocol.metrics import QueryAnswer
 from cybercorp.tui.clients import FleetClient
-from cybercorp.tui.state.time_track import Columns, TimeTrack, query_step
+from cybercorp.tui.state.time_track import Columns, TimeTrack
 
 _MARKS = 500
 _LOOKED_AT = 50
@@ -31,8 +31,8 @@ class TrackLoader:
         pause_s = max(columns.step_ms / 1000, self.track.step_ms / 1000, _LEAST_PAUSE_S)
         return self._clock.monotonic() - self._loaded_at >= pause_s
 
-    async def load(self, client: FleetClient, columns: Columns, *, now_ms: int, hosts: int) -> bool:
-        """Ask for what is missing in these columns; `hosts` is about how many the fleet has. False: nothing is.
+    async def load(self, client: FleetClient, columns: Columns, *, now_ms: int) -> bool:
+        """Ask for what is missing in these columns. False: nothing is.
 
         `now_ms` is the present: what is not complete by then is asked for again.
 
@@ -40,11 +40,10 @@ class TrackLoader:
         """
         self._loaded_at = self._clock.monotonic()
         host = self.host
-        step_ms = query_step(columns, hosts if host is None else 1)
-        since_ms, until_ms = self.track.missing(columns, step_ms)
+        since_ms, until_ms = self.track.missing(columns)
         if since_ms >= until_ms:
             return False
-        answer = await self._query(client, host, since_ms, until_ms, step_ms)
+        answer = await self._query(client, host, since_ms, until_ms, columns.step_ms)
         page = await client.events.list(
             since_ms=since_ms, until_ms=until_ms, host=host and host[0], limit=_MARKS, newest=True
         )
@@ -58,10 +57,13 @@ class TrackLoader:
     async def _query(
         self, client: FleetClient, host: tuple[str, str] | None, since_ms: int, until_ms: int, step_ms: int
     ) -> QueryAnswer:
-        selector = "*" if host is None else _SELECTOR_SIGNS.sub("?", host[1])
-        result = await client.metrics.query("cpu", hosts=selector, since=since_ms, until=until_ms, step=step_ms)
         if host is None:
+            result = await client.metrics.query(
+                "cpu", hosts="*", since=since_ms, until=until_ms, step=step_ms, group="avg"
+            )
             return result.answer
+        selector = _SELECTOR_SIGNS.sub("?", host[1])
+        result = await client.metrics.query("cpu", hosts=selector, since=since_ms, until=until_ms, step=step_ms)
         # A selector may match other hosts whose names look alike.
         kept = [one for one in result.answer.series if one.host_id == host[0]]
         return msgspec.structs.replace(result.answer, series=kept)

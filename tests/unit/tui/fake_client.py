@@ -271,7 +271,14 @@ class FakeMetrics:
         self._client = client
 
     async def query(
-        self, *metrics: str, hosts: str, since: int, until: int, step: int | None = None, points: int | None = None
+        self,
+        *metrics: str,
+        hosts: str,
+        since: int,
+        until: int,
+        step: int | None = None,
+        points: int | None = None,
+        group: str | None = None,
     ) -> QueryResult:
         self._client.called("metrics.query", (metrics, hosts, since, until, step))
         step_ms = step or 10_000

@@ -73,7 +73,14 @@ class HostCalls:
         return HostLatest(host=self.name, host_id=HOST_ID, timestamp_ms=stamp, values=values)
 
     async def query(
-        self, *metrics: str, hosts: str, since: int, until: int, step: int | None = None, points: int | None = None
+        self,
+        *metrics: str,
+        hosts: str,
+        since: int,
+        until: int,
+        step: int | None = None,
+        points: int | None = None,
+        group: str | None = None,
     ) -> QueryResult:
         await self._arrive("query", until)
         assert step is not None

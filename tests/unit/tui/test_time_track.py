@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cybercorp.protocol.events import Severity
 from cybercorp.protocol.metrics import MetricKind, QueryAnswer, SeriesPoints
-from cybercorp.tui.state.time_track import TimeTrack, columns_for, query_step
+from cybercorp.tui.state.time_track import TimeTrack, columns_for
 from tests.unit.tui.fake_client import START_MS, event
 
 
@@ -49,22 +49,20 @@ def test_only_what_is_new_is_asked_for_again() -> None:
     """After the first answer, the step that was not over then and what follows it; of the past nothing at all."""
     columns = columns_for(START_MS - 40_000, START_MS, 4)
     track = TimeTrack()
-    assert track.missing(columns, 10_000) == (columns.start_ms, columns.end_ms)
+    assert track.missing(columns) == (columns.start_ms, columns.end_ms)
     track.fill(answer(columns.start_ms, 10_000, [0.1] * 4), columns.start_ms, columns.end_ms, now_ms=START_MS)
     later = columns_for(START_MS - 10_000, START_MS + 30_000, 4)
-    assert track.missing(later, 10_000) == (columns.end_ms - 10_000, later.end_ms)
+    assert track.missing(later) == (columns.end_ms - 10_000, later.end_ms)
     track.fill(answer(columns.start_ms, 10_000, [0.1] * 4), columns.start_ms, columns.end_ms, now_ms=START_MS + 60_000)
-    since, until = track.missing(columns, 10_000)
+    since, until = track.missing(columns)
     assert since >= until
     track.doubt()
-    assert track.missing(later, 10_000) == (later.start_ms, later.end_ms)
+    assert track.missing(later) == (later.start_ms, later.end_ms)
 
 
 def test_longer_steps_than_columns_fill_every_column() -> None:
-    """A large fleet is asked for fewer points, and the bar has no holes from that."""
+    """Until the answer for a closer look is here, the bar has no holes from the steps of the old one."""
     columns = columns_for(START_MS - 80_000, START_MS, 8)
-    assert query_step(columns, 1) == 10_000
-    assert query_step(columns._replace(length=120), 10_000) == 100_000
     track = TimeTrack()
     start = columns.start_ms - columns.start_ms % 20_000
     track.fill(answer(start, 20_000, [0.1, 0.2, 0.3, 0.4, 0.5]), start, columns.end_ms, now_ms=START_MS)

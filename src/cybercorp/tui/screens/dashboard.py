@@ -325,14 +325,8 @@ class DashboardScreen(Screen[None]):
             return  # not laid out yet, or hidden: the resume or the resize asks again
         self._loader.host = self.time_host
         try:
-            changed = await self._loader.load(
-                client, self.time_bar.columns, now_ms=self.session.instant.now_ms(), hosts=self.fleet_size()
-            )
+            changed = await self._loader.load(client, self.time_bar.columns, now_ms=self.session.instant.now_ms())
         except CyberCorpError:
             return  # the bar keeps its last picture; what is wrong is said by the header
         if changed:
             self.time_bar.renew()
-
-    def fleet_size(self) -> int:
-        """About how many hosts the time bar is the mean of."""
-        return 1

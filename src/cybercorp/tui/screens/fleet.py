@@ -67,7 +67,6 @@ class FleetScreen(DashboardScreen):
         self._past = Newest(self._load_past)
         self._past_problem = ""
         self._waiting_since: float | None = None  # another instant was chosen, and its picture is not here yet
-        self._fleet_size = 1  # without a filter: the time bar shows the whole fleet
 
     def compose_body(self) -> ComposeResult:
         with Vertical(id="fleet", classes="body -bare"):
@@ -101,8 +100,6 @@ class FleetScreen(DashboardScreen):
             self._heard_at = self.session.clock.monotonic()
             self.model.take(update.window)
             self._waiting_since = None
-            if not self.model.selector:
-                self._fleet_size = self.model.total
             self._show()
             self._open_only_host()
         elif isinstance(update, Problem):
@@ -121,9 +118,6 @@ class FleetScreen(DashboardScreen):
         server = [Run(self.dashboard.server_name, Tone.MUTED)]
         gap = [Run("   ")] if line else []
         return [*server, *gap, *line] if line_width([*server, *gap, *line]) <= width else line
-
-    def fleet_size(self) -> int:
-        return max(self._fleet_size, 1)
 
     @property
     def catching_up(self) -> bool:

@@ -16,8 +16,6 @@ from cybercorp.tui.state.lines import Tone
 
 _MARKS = {Severity.WARNING: ("▲", Tone.WARNING, 1), Severity.ERROR: ("✖", Tone.ERROR, 2)}
 _KEPT_EVENTS = 2000
-_MOST_VALUES = 60_000  # values in one answer: a thousand hosts take 30 ms to decode
-_LEAST_POINTS = 12
 _SETTLED_MS = 2_000  # samples are stored a moment after they were taken
 
 
@@ -47,12 +45,6 @@ class Mark(NamedTuple):
 
     glyph: str
     tone: Tone
-
-
-def query_step(columns: Columns, series: int) -> int:
-    """The step to ask for so that an answer of so many series stays small: a multiple of the columns' own."""
-    wanted = max(_MOST_VALUES // max(series, 1), _LEAST_POINTS)
-    return columns.step_ms * max(math.ceil(columns.length / wanted), 1)
 
 
 def columns_for(start_ms: int, end_ms: int, width: int) -> Columns:
@@ -89,9 +81,9 @@ class TimeTrack:
         """What is known may have holes that are filled by now: the next question is for the whole window."""
         self._known = None
 
-    def missing(self, columns: Columns, step_ms: int) -> tuple[int, int]:
-        """The span to ask for, in these steps, to fill the columns: the whole, or what is newer than what is known."""
-        if self._known is None or self._step_ms != step_ms:
+    def missing(self, columns: Columns) -> tuple[int, int]:
+        """The span to ask for to fill the columns: the whole, or what is newer than what is known; empty: nothing."""
+        if self._known is None or self._step_ms != columns.step_ms:
             return columns.start_ms, columns.end_ms
         start, end = self._known
         if columns.start_ms < start or columns.start_ms > end:
