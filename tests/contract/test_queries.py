@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cybercorp.protocol.metrics import Aggregation, MetricSelector
 from cybercorp.store.timeseries.index import BUCKET_MS
 from cybercorp.store.timeseries.rollups import Tier
-from tests.contract.test_timeseries import ACTIONS, Opener, _Pair, opener
+from tests.contract.test_timeseries import ACTIONS, TIMES, Opener, _Pair, opener
 from tests.unit.store.building import EVERYTHING, START_MS, ask, assert_same, reference
 
 __all__ = ["opener"]
@@ -87,5 +87,29 @@ def test_every_tier_gives_the_same_answer(
             assert inside <= set(found)
             for key, values in found.items():
                 assert_same(values, reference(pair.rows, key, start, end, step, aggregation, None))
+        finally:
+            pair.store.close()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@given(actions=ACTIONS, instants=st.lists(TIMES, min_size=1, max_size=3), within=st.sampled_from([0, 500, 60_000]))
+def test_many_hosts_at_an_instant_are_each_as_one(
+    opener: Opener, actions: list[str | list[tuple[int, bool, float, float, float]]], instants: list[int], within: int
+) -> None:
+    """Row and row before of a batch are those of single questions; series that were not asked for are NaN."""
+    with tempfile.TemporaryDirectory() as folder:
+        pair = _Pair(opener, Path(folder))
+        try:
+            for action in actions:
+                pair.act(action)
+                for at in instants:
+                    alone = pair.store.row_at(1, at, within)
+                    before = pair.store.row_at(1, alone.timestamp_ms - 1, within) if alone else None
+                    found = pair.store.rows_at([1, 2], at, within, [EVERYTHING])
+                    assert found == ({1: (alone, before)} if alone else {})
+                    one = pair.store.rows_at([1], at, within, [ONE])
+                    assert one.keys() == found.keys()
+                    if alone:
+                        assert one[1].row[:2] == alone[:2]
         finally:
             pair.store.close()

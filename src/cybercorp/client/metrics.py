@@ -6,7 +6,8 @@ import builtins
 import datetime as dt
 from collections.abc import Sequence
 
-from cybercorp.client.calls import Caller, Params, complete
+from cybercorp.client.calls import Params, complete
+from cybercorp.client.exports import Export, StreamingCaller, open_export
 from cybercorp.client.results import QueryResult
 from cybercorp.core.clock import Clock, SystemClock
 from cybercorp.core.errors import InvalidInputError
@@ -28,7 +29,7 @@ HostSelectors = str | Sequence[str]
 class AsyncMetrics:
     """The metrics of hosts: `client.metrics`."""
 
-    def __init__(self, caller: Caller, clock: Clock | None = None) -> None:
+    def __init__(self, caller: StreamingCaller, clock: Clock | None = None) -> None:
         self._caller = caller
         self._clock = clock or SystemClock()
 
@@ -97,6 +98,41 @@ class AsyncMetrics:
         ]
         return QueryResult(await self._caller.call("GET", "/api/v1/metrics/query", QueryAnswer, params=params))
 
+    async def export(
+        self,
+        *metrics: str,
+        hosts: HostSelectors = "*",
+        since: Instant = "1h",
+        until: Instant = "now",
+        step: Duration | None = None,
+        aggregation: Aggregation | str | None = None,
+        quantile: float | None = None,
+    ) -> Export:
+        """Every sample of a span of time (with a `step`: one value for each), block by block, however much there is.
+
+            async for block in await client.metrics.export("cpu", "net", hosts="web-*", since="7d"):
+                for number, series in enumerate(block.series):
+                    print(block.host, series.key, block.times_ms()[0], block.values_of(number)[0])
+
+        `"*"` exports every series. Nothing is kept: a block is read when the one before was taken. Raises as `query`
+        does, and UnreachableError (`cut`) where the server broke off.
+        """
+        if not metrics:
+            raise InvalidInputError(
+                "An export names at least one metric.", hint="Name one: cpu, mem; '*' is every one."
+            )
+        now_ms = self._clock.now_ms()
+        params: Params = [
+            *(("metric", text) for text in metrics),
+            *_hosts(hosts),
+            ("start_ms", _instant_ms(since, now_ms)),
+            ("end_ms", _instant_ms(until, now_ms)),
+            ("step_ms", None if step is None else _duration_ms(step)),
+            ("aggregation", None if aggregation is None else str(aggregation)),
+            ("quantile", quantile),
+        ]
+        return await open_export(self._caller, params)
+
 
 class Metrics:
     """`AsyncMetrics` without await."""
@@ -144,6 +180,23 @@ class Metrics:
                 bottomk=bottomk,
                 rank=rank,
                 downsample=downsample,
+            )
+        )
+
+    def export(
+        self,
+        *metrics: str,
+        hosts: HostSelectors = "*",
+        since: Instant = "1h",
+        until: Instant = "now",
+        step: Duration | None = None,
+        aggregation: Aggregation | str | None = None,
+        quantile: float | None = None,
+    ) -> Export:
+        """See `AsyncMetrics.export`: `for block in client.metrics.export("cpu", since="7d")`."""
+        return complete(
+            self._metrics.export(
+                *metrics, hosts=hosts, since=since, until=until, step=step, aggregation=aggregation, quantile=quantile
             )
         )
 

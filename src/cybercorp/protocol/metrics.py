@@ -112,7 +112,7 @@ ALIASES: dict[str, Alias] = {
     "psi": Alias(selector="system.pressure.utilization", description="time lost waiting (PSI)"),
 }
 
-_SELECTOR = re.compile(r"^\s*([A-Za-z_][\w.:*?-]*)\s*(?:\{(.*)\})?\s*$", re.DOTALL)
+_SELECTOR = re.compile(r"^\s*([A-Za-z_*][\w.:*?-]*)\s*(?:\{(.*)\})?\s*$", re.DOTALL)
 _MATCHER = re.compile(r'\s*([A-Za-z_][\w.]*)\s*(!?=)\s*"((?:[^"\\]|\\.)*)"\s*(,|$)')
 
 

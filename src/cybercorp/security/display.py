@@ -31,6 +31,15 @@ def safe_text(text: str, limit: int = 200) -> str:
     return _cut(_spell_out(text), limit)
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "|", "%")
+
+
+def spreadsheet_cell(text: str, limit: int = 1 << 40) -> str:
+    """`safe_text` that no spreadsheet runs: what would start a formula starts with an apostrophe instead."""
+    shown = safe_text(text, limit)
+    return f"'{shown}" if shown.lstrip().startswith(_FORMULA) else shown
+
+
 def _spell_out(text: str) -> str:
     shown: list[str] = []
     marks = 0

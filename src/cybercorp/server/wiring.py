@@ -8,6 +8,7 @@ from cybercorp.core.clock import Clock
 from cybercorp.server.services.access import AccessService
 from cybercorp.server.services.agents import AgentRegistry
 from cybercorp.server.services.events import EventService
+from cybercorp.server.services.exports import ExportService
 from cybercorp.server.services.fleet import Fleet
 from cybercorp.server.services.hosts import HostService
 from cybercorp.server.services.ingest import IngestService
@@ -42,6 +43,7 @@ class Services:
     metrics: MetricService
     processes: ProcessService
     replay: ReplayService
+    exports: ExportService
     recordings: RecordingService
     live: LiveService
     ingest: IngestService
@@ -97,6 +99,7 @@ def make_services(settings: ServerSettings, clock: Clock, records: Records, stor
         metrics=metrics,
         processes=processes,
         replay=ReplayService(store, metrics, fleet),
+        exports=ExportService(store, metrics, clock),
         recordings=RecordingService(store, metrics, events, clock),
         live=live,
         ingest=ingest,

@@ -9,14 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 from cybercorp.cli.output.columns import Value, flat
-from cybercorp.security.display import safe_text
+from cybercorp.security.display import safe_text, spreadsheet_cell
 
 Record = Mapping[str, Value]
 WHOLE = 1 << 40  # the limit of `safe_text` where nothing may be cut
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 _PLAIN_YAML = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@-]*")
 _YAML_WORDS = {"true", "false", "yes", "no", "on", "off", "null", "y", "n", "none", "nan", "inf"}
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "|", "%")
 
 
 def json_text(value: Any) -> str:
@@ -92,8 +91,7 @@ def _csv_cell(value: Value) -> str | int | float:
     value = _finite(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
-    text = safe_text(flat(value), WHOLE)
-    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
+    return spreadsheet_cell(flat(value), WHOLE)
 
 
 def _yaml_lines(value: Any, depth: int) -> Iterator[str]:

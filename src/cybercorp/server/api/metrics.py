@@ -7,7 +7,9 @@ from typing import Annotated
 from litestar import Controller, get
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
+from litestar.response import Stream
 
+from cybercorp.protocol.exports import MEDIA_TYPE
 from cybercorp.protocol.metrics import (
     Aggregation,
     Downsample,
@@ -19,10 +21,16 @@ from cybercorp.protocol.metrics import (
 from cybercorp.protocol.registry import Permission
 from cybercorp.server.api.parameters import Selectors
 from cybercorp.server.api.responses import problems
+from cybercorp.server.services.exports import ExportFormat, ExportRequest
 from cybercorp.server.services.query_plans import DEFAULT_POINTS, MAX_SERIES, QueryRequest
 from cybercorp.server.wiring import Services
 
 _LAST_MS = 253_402_300_800_000
+_MEDIA_TYPES = {
+    ExportFormat.MSGPACK: MEDIA_TYPE,
+    ExportFormat.NDJSON: "application/x-ndjson",
+    ExportFormat.CSV: "text/csv; charset=utf-8",
+}
 
 
 class MetricController(Controller):
@@ -120,3 +128,51 @@ class MetricController(Controller):
             downsample=downsample,
         )
         return await services.metrics.query(request, services.hosts.select(selector or []))
+
+    @get(
+        "/export",
+        summary="Export samples",
+        opt={"permission": Permission.METRICS_VIEW},
+        responses=problems(404),
+        media_type=MEDIA_TYPE,
+    )
+    async def export(
+        self,
+        services: NamedDependency[Services],
+        metric: Annotated[
+            list[str],
+            QueryParameter(min_items=1, max_items=20, description="Short names or selectors; `*` means every series."),
+        ],
+        start_ms: Annotated[
+            int, QueryParameter(ge=0, le=_LAST_MS, description="Start of the range, Unix milliseconds, included.")
+        ],
+        end_ms: Annotated[
+            int | None, QueryParameter(ge=0, le=_LAST_MS, description="End of the range, not included; absent: now.")
+        ] = None,
+        selector: Selectors = None,
+        step_ms: Annotated[
+            int | None, QueryParameter(ge=1, le=_LAST_MS, description="Width of a point; absent: every sample.")
+        ] = None,
+        aggregation: Annotated[
+            Aggregation | None, QueryParameter(description="How the samples of a step become one number.")
+        ] = None,
+        quantile: Annotated[float | None, QueryParameter(ge=0, le=1, description="With aggregation=quantile.")] = None,
+        format: Annotated[
+            ExportFormat,
+            QueryParameter(
+                description="`msgpack` (frames), `ndjson` (a line a series and block), `csv` (a line a value)."
+            ),
+        ] = ExportFormat.MSGPACK,
+    ) -> Stream:
+        """Every sample of the chosen series, host by host, sent while it is read. A body that was cut has no end."""
+        request = ExportRequest(
+            metrics=metric,
+            start_ms=start_ms,
+            end_ms=services.clock.now_ms() + 1 if end_ms is None else end_ms,
+            step_ms=step_ms,
+            aggregation=aggregation,
+            quantile=quantile,
+        )
+        hosts = services.hosts.select(selector or [])
+        services.exports.check(request, hosts)
+        return Stream(services.exports.stream(request, hosts, format), media_type=_MEDIA_TYPES[format])

@@ -10,9 +10,10 @@ from cybercorp.protocol.hosts import HostSort, HostState, HostSummary, HostsWind
 from cybercorp.protocol.metrics import Aggregation, parse_metric_selector
 from cybercorp.server.services.fleet import HISTORY_STEP_MS, HISTORY_STEPS, UNKNOWN_STEP, Fleet, LiveHost, busiest
 from cybercorp.server.services.metrics import MetricService
-from cybercorp.server.services.summaries import SummarySlots, SummaryValues
+from cybercorp.server.services.summaries import SUMMARY_SERIES, SummarySlots, SummaryValues
 from cybercorp.server.services.windows import Snapshot, check_window
 from cybercorp.store.timeseries.engine import TimeSeries
+from cybercorp.store.timeseries.past_rows import PastRow
 from cybercorp.store.timeseries.rows import Selection
 
 ONLINE_WITHIN_MS = 5_000
@@ -58,30 +59,30 @@ class ReplayService:
     ) -> HostsWindow:
         by_id = {host.id: host for host in hosts}
         slots: dict[str, SummarySlots] = {}
-        snapshot = Snapshot(at_ms, [self._summary(host, at_ms, slots) for host in hosts])
+        past = self._store.rows_at([host.key for host in hosts], at_ms, KNOWN_WITHIN_MS, SUMMARY_SERIES)
+        snapshot = Snapshot(at_ms, [self._summary(host, at_ms, past.get(host.key), slots) for host in hosts])
         window = snapshot.window(selector, sort, descending, offset=offset, limit=limit, pinned=pinned)
         shown = [by_id[row.id] for row in window.rows]
         histories = self._histories(shown, at_ms)
         rows = [self._detailed(by_id[row.id], row, histories.get(by_id[row.id].key, b""), at_ms) for row in window.rows]
         return msgspec.structs.replace(window, rows=rows)
 
-    def _summary(self, host: LiveHost, at_ms: int, known: dict[str, SummarySlots]) -> HostSummary:
-        row = self._store.row_at(host.key, at_ms, KNOWN_WITHIN_MS)
+    def _summary(self, host: LiveHost, at_ms: int, past: PastRow | None, known: dict[str, SummarySlots]) -> HostSummary:
+        row, before = past or (None, None)
         values, state = SummaryValues(), HostState.OFFLINE
         if row is not None:
             age = at_ms - row.timestamp_ms
             online = age <= max(ONLINE_WITHIN_MS, 3 * host.row.interval_ms)
             state = HostState.ONLINE if online else HostState.STALE
-            catalogue = self._store.catalogue_at(host.key, row.timestamp_ms)
-            before = self._store.row_at(host.key, row.timestamp_ms - 1, KNOWN_WITHIN_MS)
-            if catalogue is not None and catalogue.id == row.catalogue:
-                same = before is not None and before.catalogue == row.catalogue
-                elapsed_s = (row.timestamp_ms - before.timestamp_ms) / 1000 if before else 0.0
-                body = before.body if before is not None and same else None
-                slots = known.get(catalogue.id)
-                if slots is None:
-                    slots = known[catalogue.id] = SummarySlots(catalogue.series)
-                values = slots.values(row.body, body, elapsed_s)
+            same = before is not None and before.catalogue == row.catalogue
+            elapsed_s = (row.timestamp_ms - before.timestamp_ms) / 1000 if before else 0.0
+            body = before.body if before is not None and same else None
+            slots = known.get(row.catalogue)
+            if slots is None:
+                catalogue = self._store.catalogue_at(host.key, row.timestamp_ms)
+                series = catalogue.series if catalogue is not None and catalogue.id == row.catalogue else ()
+                slots = known[row.catalogue] = SummarySlots(series)
+            values = slots.values(row.body, body, elapsed_s)
         return HostSummary(
             id=host.id,
             name=host.name,

@@ -11,9 +11,24 @@ from collections.abc import Sequence
 
 import msgspec
 
-from cybercorp.protocol.metrics import Series
+from cybercorp.protocol.metrics import Series, parse_metric_selector
 
 _READ = struct.Struct("<d").unpack_from
+
+
+SUMMARY_SERIES = tuple(
+    map(
+        parse_metric_selector,
+        (
+            'system.cpu.utilization{cpu=""}',
+            'system.memory.utilization{state="used"}',
+            "system.cpu.load_average.1m",
+            "system.filesystem.utilization",
+            'system.network.io{device!="lo"}',
+        ),
+    )
+)
+"""All that a summary is made of."""
 
 
 class SummaryValues(msgspec.Struct, frozen=True, kw_only=True):

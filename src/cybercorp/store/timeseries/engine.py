@@ -17,19 +17,21 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from cybercorp.core.clock import Clock
-from cybercorp.protocol.metrics import Aggregation, Catalogue
+from cybercorp.protocol.metrics import Aggregation, Catalogue, MetricSelector
 from cybercorp.protocol.processes import ProcessTable
 from cybercorp.store.timeseries.arrivals import apply, pack_heads, plan
 from cybercorp.store.timeseries.backlog import thaw
 from cybercorp.store.timeseries.batches import Batch, pack_batch
 from cybercorp.store.timeseries.checking import check_store
 from cybercorp.store.timeseries.instants import Instants
+from cybercorp.store.timeseries.past_rows import PastRow, PastRows
 from cybercorp.store.timeseries.queries import Queries, choose_tier
 from cybercorp.store.timeseries.retention import Retention
 from cybercorp.store.timeseries.rollups import Tier
 from cybercorp.store.timeseries.rows import (
     LatestRow,
     RetainReport,
+    Samples,
     SealReport,
     Selection,
     SeriesResult,
@@ -72,6 +74,7 @@ class TimeSeries:
         self._session = Session(storage)
         self._queries = Queries(self._session)
         self._instants = Instants(self._session)
+        self._past_rows = PastRows(self._session)
         self._spans = Spans(self._session)
         self._sealer = Sealer(self._session, clock, settings.block_s)
         self._retention = Retention(self._session, clock, settings)
@@ -143,6 +146,10 @@ class TimeSeries:
         how = Aggregation(aggregation)
         return self._queries.query(selections, start_ms, end_ms, step_ms, how, quantile, tier, check)
 
+    def samples(self, host: int, selectors: Sequence[MetricSelector], start_ms: int, end_ms: int) -> Samples:
+        """Every sample of the matching series of one host in `[start_ms, end_ms)`, of each timestamp the last."""
+        return self._queries.samples(host, tuple(selectors), start_ms, end_ms)
+
     def choose_tier(self, start_ms: int, end_ms: int, step_ms: int, aggregation: Aggregation | None) -> Tier:
         """The tier that answers such a query with least work and without a difference."""
         raw_from_ms = self._clock.now_ms() - self._settings.retention_ms
@@ -151,6 +158,15 @@ class TimeSeries:
     def row_at(self, host: int, at_ms: int, within_ms: int) -> LatestRow | None:
         """The newest row of samples at or before `at_ms`, at most `within_ms` older."""
         return self._instants.row_at(host, at_ms, within_ms)
+
+    def rows_at(
+        self, hosts: Sequence[int], at_ms: int, within_ms: int, selectors: Sequence[MetricSelector]
+    ) -> dict[int, PastRow]:
+        """By host what `row_at` gives, and the row before it, at most `within_ms` older; hosts without are absent.
+
+        Series that no selector means are NaN: they are not read.
+        """
+        return self._past_rows.rows_at(hosts, at_ms, within_ms, tuple(selectors))
 
     def processes_at(self, host: int, at_ms: int, within_ms: int) -> ProcessTable | None:
         """The newest recorded process table at or before `at_ms`, at most `within_ms` older."""

@@ -16,15 +16,17 @@ from cybercorp.store.timeseries.aggregations import (
     GROWTH,
     aggregate,
     aggregate_runs,
+    is_increasing,
     reach_ms,
     reduce_runs,
+    without_replaced,
 )
 from cybercorp.store.timeseries.chunks import SAMPLES, ChunkReader, DamagedChunkError
 from cybercorp.store.timeseries.interval_steps import aggregate_intervals
 from cybercorp.store.timeseries.reading import look, slices_of, take_picture
 from cybercorp.store.timeseries.rollups import Tier, read_tier, tier_catalogues
 from cybercorp.store.timeseries.row_matrix import read_rows
-from cybercorp.store.timeseries.rows import Floats, Integers, Selection, SeriesResult
+from cybercorp.store.timeseries.rows import Floats, Integers, Samples, Selection, SeriesResult
 from cybercorp.store.timeseries.session import Session
 from cybercorp.store.timeseries.state import State
 from cybercorp.store.timeseries.storage import ChunkBodies, ChunkEntry
@@ -94,6 +96,30 @@ class Queries:
             order = {host: rank for rank, host in enumerate(selectors)}
             results.sort(key=lambda one: order[one.host])
         return results
+
+    def samples(self, host: int, chosen: Chosen, start_ms: int, end_ms: int) -> Samples:
+        """Every sample of the matching series in the range, sorted by time, of each timestamp the last."""
+        panel = Panel(chosen)
+        return look(self._session, lambda state: self._samples(state, panel, host, start_ms, end_ms))
+
+    def _samples(self, state: State, panel: Panel, host: int, start_ms: int, end_ms: int) -> Samples:
+        panel.prepare(state)
+        picture = take_picture(state, host, SAMPLES, start_ms, end_ms)
+        numbers = [one.catalogue for one in picture.entries] + [row.catalogue for row in picture.head]
+        series = _series_of(state, panel, dict.fromkeys(numbers))
+        places = {key: place for place, key in enumerate(series)}
+        found = read_rows(
+            self._session, state, picture.entries, picture.head, lambda one: panel.columns_of(state, one), places
+        )
+        timestamps, values = without_replaced(found.timestamps, found.values)
+        inside = (timestamps >= start_ms) & (timestamps < end_ms)
+        timestamps, values = timestamps[inside], values[inside]
+        if not is_increasing(timestamps):
+            order = np.argsort(timestamps, kind="stable")
+            timestamps, values = timestamps[order], values[order]
+        known = np.flatnonzero(np.isfinite(values).any(axis=0)).tolist()
+        every = list(series.values())
+        return Samples([every[place] for place in known], timestamps, values[:, known])
 
     def _query_hosts(
         self,

@@ -67,8 +67,19 @@ class SeriesResult(NamedTuple):
     values: Floats
 
 
+class Samples(NamedTuple):
+    """Samples as they were stored: `timestamps` [rows] ascending, `values` [rows, series], NaN where there is none."""
+
+    series: list[Series]
+    timestamps: Integers
+    values: Floats
+
+
 class SealReport(NamedTuple):
-    """What one call of `seal` did. `pending` says that more was due than one call does."""
+    """What one call of `seal` did. `pending` says that more was due than one call does.
+
+    `settled` counts stretches of hosts (four hours, days) that are over and were rolled up.
+    """
 
     hosts: int = 0
     rows: int = 0
@@ -76,6 +87,7 @@ class SealReport(NamedTuple):
     merged: int = 0
     trimmed: int = 0
     pending: bool = False
+    settled: int = 0
 
 
 class RetainReport(NamedTuple):
