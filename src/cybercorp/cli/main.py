@@ -42,6 +42,7 @@ class CyberCorpGroup(LazyGroup):
         "server": _entry(_PARTS, "Run, check and describe the server.", "server"),
         "agent": _entry(_PARTS, "Run the agent of this machine, join it to a server, ask its state.", "agent"),
         "doctor": _entry(_HELP, "Check that everything is in order, and say what to do where it is not.", "doctor"),
+        "bench": _entry(_HELP, "Load a server with simulated agents and viewers, and measure it.", "bench"),
         "completion": _entry(_HELP, "Print the completion script of a shell.", "completion"),
     }
     examples = (

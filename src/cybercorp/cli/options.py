@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from cybercorp.client.asynchronous import AsyncClient
     from cybercorp.client.synchronous import Client
+    from cybercorp.security.credentials import Credential
 
 WITH_VALUE = ("--profile", "--url", "--token-file", "--data-dir")
 FLAGS = ("--debug", "--no-color")
@@ -54,9 +55,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     def check_server_known(self) -> None:
         """Raise what a client would raise where no server is known or its credential is no use; loads no client."""
+        self.credential()
+
+    def credential(self) -> Credential:
+        """The address and token of the chosen server. Raises AccessError, UnreachableError; loads no client."""
         from cybercorp.client.profiles import find_credential
 
-        find_credential(**self._credentials())
+        return find_credential(**self._credentials())
 
     def _credentials(self) -> dict[str, Any]:
         token = read_token(self.token_file) if self.token_file else None

@@ -12,13 +12,17 @@ MAX_MESSAGE_BYTES = 256 * 1024
 
 
 class ServerStorage(msgspec.Struct, frozen=True, kw_only=True):
-    """Sizes on disk, in bytes, and how far back history reaches."""
+    """Sizes on disk, in bytes, and how far back history reaches.
+
+    `unsealed_rows` are durable in the log and wait to be turned into chunks.
+    """
 
     records_bytes: int = 0
     samples_bytes: int = 0
     free_bytes: int = 0
     oldest_ms: int | None = None
     samples_total: int = 0
+    unsealed_rows: int = 0
 
 
 class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -62,6 +62,7 @@ class ServerService:
                 free_bytes=stats.disk_free_bytes,
                 oldest_ms=stats.oldest_ms,
                 samples_total=stats.samples,
+                unsealed_rows=stats.head_rows,
             ),
         )
 
