@@ -1,37 +1,45 @@
-"""The format of a chunk: rows of one host and one catalogue, column by column, in order of arrival. Pure functions.
+"""The format of a chunk: rows of one host and one catalogue in order of arrival. Pure functions.
 
-    header     magic, kind, host, catalogue, rows, number of slices, CRC-32 of header and directory
-    directory  for each slice: where it ends, its CRC-32 (seeded with its number, so that a swapped one is noticed)
-    slices     0 is the timestamps; then one for each series, or the lengths and the packed bodies of process tables
+    header     magic, kind, form, bytes of an entry, host, catalogue, rows, what the index says of its columns, number
+               of slices, bytes of the table, CRC-32 of header, directory and table
+    directory  for each slice: its length, its CRC-32 (seeded with its number, so that a swapped one is noticed)
+    table      what the form needs beside the slices
+    slices     of samples sealed lately: one (`short_blocks`); of merged ones: the timestamps, then one for each series
+               that changes (`long_blocks`); of process tables: timestamps, lengths, packed bodies
 
-A reader of one series reads the header, the directory and two slices. Every slice is checked before it is decoded.
-Values come back bit by bit as they were, NaN payloads and −0.0 included.
+A reader of one series of a merged chunk reads header, directory and two or three slices. Every slice is checked before
+it is decoded. Values come back bit by bit as they were, NaN payloads and −0.0 included. Chunks of the first version are
+read too (`first_format`).
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
-from pcodec import ChunkConfig, DeltaSpec, standalone
 
+from cybercorp.store.timeseries import first_format
+from cybercorp.store.timeseries.integer_columns import decode_integers, encode_integers
+from cybercorp.store.timeseries.long_blocks import ColumnsReader, encode_columns
 from cybercorp.store.timeseries.rows import Floats, Integers
+from cybercorp.store.timeseries.short_blocks import BlockReader, encode_block
 
 SAMPLES, PROCESSES = 1, 2
-PREFIX_BYTES = 36
+PREFIX_BYTES = 44
 
-_MAGIC = b"CCK1"
-_HEADER = struct.Struct("<4sBxxxqqIII")
-_CONSTANT, _RAW, _PCO = b"\x00", b"\x01", b"\x02"
-_SMALL_ROWS = 256
-# One look at 60 values: choosing the best of all modes costs twice the time of writing them.
-_SMALL_COUNTER = ChunkConfig(compression_level=4, delta_spec=DeltaSpec.try_consecutive(1))
-_SMALL_GAUGE = ChunkConfig(compression_level=4, delta_spec=DeltaSpec.no_op())
-_LONG = ChunkConfig(compression_level=8)
-
+_MAGIC = b"CCK2"
+_HEADER = struct.Struct("<4sBBBxqqIIIII")
 _CRC_AT = PREFIX_BYTES - 4
+_FIRST, _SLICES, _SHORT, _LONG = range(4)
+_SHORT_ROWS = 256
+_ENTRY = np.dtype([("length", "<u2"), ("crc", "<u4")])
+_WIDE_ENTRY = np.dtype([("length", "<u4"), ("crc", "<u4")])
+_MAX_DIRECTORY = 1 << 26
 
 Read = Callable[[int, int], bytes]
 Owner = tuple[int, int]  # host and catalogue
@@ -41,32 +49,30 @@ class DamagedChunkError(Exception):
     """The bytes are not what was written; nothing of the slice may be used."""
 
 
-def encode_samples(owner: Owner, timestamps: Integers, values: Floats, counters: Sequence[bool]) -> bytes:
-    """A chunk of `values` [rows, series] at `timestamps` [rows]; `counters` [series] only guides the compression."""
-    rows = len(timestamps)
-    bits = values.view(np.uint64)
-    constant = (bits == bits[0]).all(axis=0).tolist()
-    columns = np.ascontiguousarray(values.T)
-    slices = [_encode_integers(timestamps)]
-    raw_bytes = rows * 8
-    for number, is_constant in enumerate(constant):
-        column = columns[number]
-        if is_constant:
-            slices.append(_CONSTANT + column[:1].tobytes())
-            continue
-        small = _SMALL_COUNTER if counters[number] else _SMALL_GAUGE
-        packed = standalone.simple_compress(column, small if rows <= _SMALL_ROWS else _LONG)
-        slices.append(_PCO + packed if len(packed) < raw_bytes else _RAW + column.tobytes())
-    return pack_chunk(SAMPLES, owner, rows, slices)
+def encode_samples(owner: Owner, timestamps: Integers, values: Floats, *, lasting: bool | None = None) -> bytes:
+    """A chunk of `values` [rows, series] at `timestamps` [rows].
+
+    A `lasting` chunk is made small; another one, which is merged soon, is made fast. The number of rows decides where
+    the caller does not.
+    """
+    rows, series = values.shape
+    if lasting or (lasting is None and rows > _SHORT_ROWS):
+        table, columns = encode_columns(values)
+        return _pack(SAMPLES, _LONG, owner, rows, series + 1, [encode_integers(timestamps), *columns], table)
+    return _pack(SAMPLES, _SHORT, owner, rows, series + 1, [encode_block(timestamps, values)])
 
 
 def encode_processes(owner: Owner, timestamps: Integers, bodies: Sequence[bytes]) -> bytes:
     """A chunk of process tables, each as it came (MessagePack), compressed together."""
     lengths = np.array([len(body) for body in bodies], dtype=np.int64)
     packed = zlib.compress(b"".join(bodies), 6)
-    return pack_chunk(
-        PROCESSES, owner, len(timestamps), [_encode_integers(timestamps), _encode_integers(lengths), packed]
-    )
+    slices = [encode_integers(timestamps), encode_integers(lengths), packed]
+    return pack_chunk(PROCESSES, owner, len(timestamps), slices)
+
+
+def pack_chunk(kind: int, owner: Owner, rows: int, slices: Sequence[bytes]) -> bytes:
+    """A chunk of any kind whose slices are the caller's; `ChunkReader.slice_bytes` gives them back."""
+    return _pack(kind, _SLICES, owner, rows, len(slices), slices)
 
 
 def read_from(data: bytes) -> Read:
@@ -80,74 +86,115 @@ class ChunkReader:
     def __init__(self, read: Read, owner: Owner, slices: int) -> None:
         """What the index says: whose it is, and 1 + the series of the catalogue, or 3 for process tables."""
         self._read = read
-        self._start = PREFIX_BYTES + 8 * slices
-        prefix = read(0, self._start)
-        if len(prefix) != self._start:
-            raise DamagedChunkError("it is cut short")
-        magic, self.kind, host, catalogue, self.rows, count, crc = _HEADER.unpack_from(prefix)
-        if magic != _MAGIC or count != slices or crc != _crc(prefix[:_CRC_AT], prefix[PREFIX_BYTES:]):
-            raise DamagedChunkError("its header does not match its checksum")
-        if (host, catalogue) != owner:
-            raise DamagedChunkError(f"it belongs to host {host} and catalogue {catalogue}")
-        self._directory = np.frombuffer(prefix, dtype="<u4", offset=PREFIX_BYTES).reshape(slices, 2)
+        self._columns = slices
+        prefix = read(0, PREFIX_BYTES + _WIDE_ENTRY.itemsize * slices)
+        try:
+            found = self._open_first(prefix) if prefix[:4] == first_format.MAGIC else self._open(prefix)
+        except (ValueError, struct.error) as error:
+            raise DamagedChunkError(str(error)) from error
+        if found != owner:
+            raise DamagedChunkError(f"it belongs to host {found[0]} and catalogue {found[1]}")
 
     def timestamps(self) -> Integers:
-        return self._decode(0, np.dtype(np.int64))
+        with _noticed():
+            return self._block.timestamps() if self._form == _SHORT else self._integers(0)
 
     def column(self, number: int) -> Floats:
         """The values [rows] of series `number` of the catalogue."""
-        return self._decode(number + 1, np.dtype(np.float64))
+        with _noticed():
+            if self._form == _SHORT:
+                return self._block.column(number)
+            if self._form == _LONG:
+                return self._long.column(number)
+            return first_format.read_floats(self.slice_bytes(number + 1), self.rows)
 
     def matrix(self, out: Floats, columns: Sequence[int]) -> None:
         """Decode `columns` into `out` [rows, len(columns)]."""
+        if self._form == _SHORT:
+            with _noticed():
+                self._block.matrix(out, columns)
+            return
         for position, number in enumerate(columns):
             out[:, position] = self.column(number)
 
     def bodies(self) -> list[bytes]:
         """The process tables, as they came."""
-        ends = np.cumsum(self._decode(1, np.dtype(np.int64))).tolist()
+        with _noticed():
+            ends = np.cumsum(self._integers(1)).tolist()
         data = zlib.decompress(self.slice_bytes(2))
         return [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
     def check(self) -> None:
         """Verify every slice."""
-        for number in range(len(self._directory)):
+        for number in range(len(self._lengths)):
             self.slice_bytes(number)
 
     def slice_bytes(self, number: int) -> bytes:
         """The bytes of a slice, which match their checksum."""
-        start = int(self._directory[number - 1, 0]) if number else 0
-        end, crc = self._directory[number].tolist()
-        data = self._read(self._start + start, end - start)
-        if len(data) != end - start or zlib.crc32(data, number) != crc:
+        length = self._lengths[number]
+        data = self._read(self._starts[number], length)
+        if len(data) != length or zlib.crc32(data, number) != self._checksums[number]:
             raise DamagedChunkError(f"slice {number} does not match its checksum")
         return data
 
-    def _decode(self, number: int, dtype: np.dtype[np.generic]) -> np.ndarray:
+    @cached_property
+    def _block(self) -> BlockReader:
+        return BlockReader(self.slice_bytes(0), self.rows, self._columns - 1)
+
+    @cached_property
+    def _long(self) -> ColumnsReader:
+        return ColumnsReader(self._table, self.rows, self._columns - 1, lambda place: self.slice_bytes(place + 1))
+
+    def _integers(self, number: int) -> Integers:
         data = self.slice_bytes(number)
-        codec = data[:1]
-        if codec == _PCO:
-            decoded: np.ndarray = standalone.simple_decompress(data[1:])
-            return decoded
-        if codec == _CONSTANT:
-            return np.repeat(np.frombuffer(data, dtype=dtype, offset=1), self.rows)
-        return np.frombuffer(data, dtype=dtype, offset=1)
+        decode = first_format.read_integers if self._form == _FIRST else decode_integers
+        return decode(data, self.rows)
+
+    def _open(self, prefix: bytes) -> Owner:
+        magic, self.kind, self._form, wide, host, catalogue, self.rows, columns, slices, extra, crc = (
+            _HEADER.unpack_from(prefix)
+        )
+        entry = _WIDE_ENTRY if wide else _ENTRY
+        start = PREFIX_BYTES + slices * entry.itemsize + extra
+        if magic != _MAGIC or columns != self._columns or start > _MAX_DIRECTORY:
+            raise ValueError("its header is not what the index says")
+        if len(prefix) < start:
+            prefix += self._read(len(prefix), start - len(prefix))
+        if len(prefix) < start or zlib.crc32(prefix[PREFIX_BYTES:start], zlib.crc32(prefix[:_CRC_AT])) != crc:
+            raise ValueError("its header does not match its checksum")
+        directory = np.frombuffer(prefix, dtype=entry, count=slices, offset=PREFIX_BYTES)
+        self._lengths = directory["length"].tolist()
+        self._checksums = directory["crc"].tolist()
+        self._starts = list(itertools.accumulate(self._lengths, initial=start))
+        self._table = prefix[start - extra : start]
+        return host, catalogue
+
+    def _open_first(self, prefix: bytes) -> Owner:
+        header = first_format.read_header(prefix, self._columns)
+        self.kind, self.rows, self._form = header.kind, header.rows, _FIRST
+        ends = [0, *header.directory[:, 0].tolist()]
+        self._lengths = [end - start for start, end in itertools.pairwise(ends)]
+        self._checksums = header.directory[:, 1].tolist()
+        self._starts = [header.start + end for end in ends]
+        return header.host, header.catalogue
 
 
-def _encode_integers(values: Integers) -> bytes:
-    packed: bytes = standalone.simple_compress(values, _LONG)
-    return _PCO + packed
+@contextlib.contextmanager
+def _noticed() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise DamagedChunkError(str(error)) from error
 
 
-def pack_chunk(kind: int, owner: Owner, rows: int, slices: Sequence[bytes]) -> bytes:
-    """The container of every kind of chunk: header, directory, slices."""
-    directory = np.empty((len(slices), 2), dtype="<u4")
-    directory[:, 0] = np.cumsum([len(one) for one in slices])
-    directory[:, 1] = [zlib.crc32(one, number) for number, one in enumerate(slices)]
-    packed = directory.tobytes()
-    head = _HEADER.pack(_MAGIC, kind, *owner, rows, len(slices), 0)[:_CRC_AT]
-    return b"".join((head, struct.pack("<I", _crc(head, packed)), packed, *slices))
-
-
-def _crc(head: bytes, directory: bytes) -> int:
-    return zlib.crc32(directory, zlib.crc32(head))
+def _pack(
+    kind: int, form: int, owner: Owner, rows: int, columns: int, slices: Sequence[bytes], table: bytes = b""
+) -> bytes:
+    wide = any(len(one) >= 1 << 16 for one in slices)
+    directory = np.empty(len(slices), dtype=_WIDE_ENTRY if wide else _ENTRY)
+    directory["length"] = [len(one) for one in slices]
+    directory["crc"] = [zlib.crc32(one, number) for number, one in enumerate(slices)]
+    described = directory.tobytes() + table
+    head = _HEADER.pack(_MAGIC, kind, form, wide, *owner, rows, columns, len(slices), len(table), 0)[:_CRC_AT]
+    crc = zlib.crc32(described, zlib.crc32(head))
+    return b"".join((head, crc.to_bytes(4, "little"), described, *slices))

@@ -87,6 +87,13 @@ def encode_scaled(scaled: Scaled, level: int = LEVEL) -> bytes:
     return bytes((_INTEGERS, scaled.scale)) + encode_integers(scaled.integers, level)
 
 
+def decode_scaled(data: bytes, rows: int) -> Integers:
+    """The integers [rows] of a column that was encoded as such. Raises ValueError for another one."""
+    if data[0] != _INTEGERS:
+        raise ValueError(f"a column of form {data[0]} has no integers")
+    return decode_integers(data[2:], rows)
+
+
 def is_scaled(values: Floats, scale: float) -> bool:
     """Whether each value is exactly an integer below 2⁵³ divided by `scale`."""
     return bool(rows_scaled(values, scale).all())

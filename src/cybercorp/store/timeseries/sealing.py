@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from cybercorp.core.clock import Clock
-from cybercorp.protocol.metrics import MetricKind
 from cybercorp.store.timeseries.chunks import (
     PROCESSES,
     SAMPLES,
@@ -54,7 +53,6 @@ class Sealer:
         self._session = session
         self._clock = clock
         self._block_s = block_s
-        self._counters: dict[int, list[bool]] = {}
 
     def seal(self, *, everything: bool = False) -> SealReport:
         """Seal what is due (or `everything`), then merge, then empty the log. Raises StorageError."""
@@ -130,20 +128,12 @@ class Sealer:
                 bodies = [row.body for row in part]
                 if kind == SAMPLES:
                     values = np.frombuffer(b"".join(bodies), dtype="<f8").reshape(len(part), -1)
-                    body = encode_samples((host.host, catalogue), times, values, self._counters_of(state, catalogue))
+                    body = encode_samples((host.host, catalogue), times, values, lasting=False)
                 else:
                     body = encode_processes((host.host, 0), times, bodies)
                 received = max(row.received_ms for row in part)
                 yield _entry(host.host, kind, catalogue, block, block, times, len(body), received), body
                 block += 1
-
-    def _counters_of(self, state: State, catalogue: int) -> list[bool]:
-        found = self._counters.get(catalogue)
-        if found is None:
-            with state.lock:
-                series = state.catalogues.series(catalogue)
-            found = self._counters[catalogue] = [one.kind is MetricKind.COUNTER for one in series]
-        return found
 
     def _merge(self, state: State) -> tuple[int, bool]:
         with state.lock:
@@ -207,9 +197,7 @@ class Sealer:
                     raise ChunkGoneError from error
         joined = np.concatenate(times)
         if kind == SAMPLES:
-            return encode_samples(
-                run[0].owner, joined, np.concatenate(matrices), self._counters_of(state, catalogue)
-            ), joined
+            return encode_samples(run[0].owner, joined, np.concatenate(matrices), lasting=True), joined
         return encode_processes(run[0].owner, joined, bodies), joined
 
     def _trim(self, state: State) -> int:

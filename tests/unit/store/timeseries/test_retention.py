@@ -122,7 +122,7 @@ def test_the_oldest_goes_when_there_is_too_much(tmp_path: Path) -> None:
         assert bounds[1] == START_MS + (seq - 1) * 1000
         assert store.stats().file_bytes - store.stats().unused_bytes <= limit
         assert max(sizes) < 3 * limit
-        assert max(sizes[15:]) == max(sizes[:15])
+        assert max(sizes[15:]) < 1.05 * max(sizes[:15])
         assert store.check() == []
 
 
