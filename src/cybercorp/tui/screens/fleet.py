@@ -121,7 +121,7 @@ class FleetScreen(DashboardScreen):
 
     @property
     def catching_up(self) -> bool:
-        return self._past.busy
+        return self._waiting_since is not None
 
     def tick(self) -> None:
         super().tick()
