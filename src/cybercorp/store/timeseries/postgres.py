@@ -30,6 +30,7 @@ _COPY_CHUNKS = f"COPY chunks ({_ENTRY}, tier, at_ms) FROM STDIN (FORMAT BINARY)"
 _COPY_BODIES = "COPY chunk_bodies (tier, at_ms, id, body) FROM STDIN (FORMAT BINARY)"
 _COPY_LOG = "COPY log (number, received_ms, size, head, body) FROM STDIN (FORMAT BINARY)"
 _CHUNK_TYPES = [*["int8"] * 2, "int2", *["int8"] * 9, "int2", "int8"]
+_PUT_CATALOGUE = "INSERT INTO catalogues VALUES (%s, %s, %s, %s)"
 _PUT_META = "INSERT INTO meta VALUES (%s, %s) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 _PUT_MARK = (
     "INSERT INTO marks VALUES (%s, %s, %s)"
@@ -106,7 +107,7 @@ class PostgresStorage:
                 self._copy(_COPY_LOG, ["int8", "int8", "int8", "bytea", "bytea"], [row])
                 return
             with self._writer.transaction(), self._writer.cursor() as cursor:
-                cursor.executemany("INSERT INTO catalogues VALUES (%s, %s, %s, %s)", catalogues)
+                cursor.executemany(_PUT_CATALOGUE, catalogues)
                 self._copy(_COPY_LOG, ["int8", "int8", "int8", "bytea", "bytea"], [row])
 
     def add_chunks(
@@ -168,6 +169,10 @@ class PostgresStorage:
             self._writer.execute("UPDATE chunks SET host = -host WHERE id = ANY(%s) AND host > 0", (ids,))
             self._writer.execute("DELETE FROM streams WHERE host = %s", (mark.host,))
             self._writer.execute(_PUT_MARK, mark)
+
+    def add_catalogues(self, catalogues: Sequence[CatalogueRow]) -> None:
+        with self._errors(), self._writer.transaction(), self._writer.cursor() as cursor:
+            cursor.executemany(_PUT_CATALOGUE, catalogues)
 
     def delete_catalogues(self, numbers: Sequence[int]) -> None:
         with self._errors():

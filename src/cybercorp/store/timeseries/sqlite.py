@@ -61,12 +61,12 @@ class SqliteStorage:
             next_log = execute("SELECT value FROM meta WHERE key = 'next_log'").fetchone()
             newest = execute("SELECT coalesce(max(number), 0) + 1 FROM log").fetchone()[0]
             damage: list[str] = []
-            marks = [HostMark._make(row) for row in self._sound("marks", damage)]
+            marks = [HostMark._make(row) for row in sound_rows(self._writer, "marks", damage)]
             known = [newest, *(max(mark.sealed, mark.dropped) + 1 for mark in marks)]
             return Loaded(
-                catalogues=[CatalogueRow._make(row) for row in self._sound("catalogues", damage)],
-                chunks=[ChunkEntry._make(row) for row in self._sound("chunks", damage)],
-                streams=[(host, stream, acked) for host, stream, acked in self._sound("streams", damage)],
+                catalogues=[CatalogueRow._make(row) for row in sound_rows(self._writer, "catalogues", damage)],
+                chunks=[ChunkEntry._make(row) for row in sound_rows(self._writer, "chunks", damage)],
+                streams=[(host, stream, acked) for host, stream, acked in sound_rows(self._writer, "streams", damage)],
                 marks=marks,
                 next_log=max(known + [int(text) for text in next_log or () if str(text).isdigit()]),
                 damage=damage,
@@ -129,6 +129,10 @@ class SqliteStorage:
             self._insert_entries(connection, [entry._replace(host=-entry.host) for entry in chunks])
             connection.execute("DELETE FROM streams WHERE host = ?", (mark.host,))
             connection.executemany("INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?)", _checked([mark]))
+
+    def add_catalogues(self, catalogues: Sequence[CatalogueRow]) -> None:
+        with self._transaction() as connection:
+            connection.executemany("INSERT INTO catalogues VALUES (?, ?, ?, ?, ?)", _checked(catalogues))
 
     def delete_catalogues(self, numbers: Sequence[int]) -> None:
         with self._transaction() as connection:
@@ -242,14 +246,6 @@ class SqliteStorage:
         except UnicodeDecodeError as error:  # a name in the damaged schema
             raise corrupt(self.path, "its tables are damaged") from error
 
-    def _sound(self, table: str, damage: list[str]) -> Iterator[tuple[Any, ...]]:
-        """The rows of a table, without their checksums; those that do not match are left out and told."""
-        for *row, checksum in self._writer.execute(f"SELECT * FROM {table}"):  # noqa: S608 - names of ours
-            if _checksum(row) == checksum:
-                yield tuple(row)
-            else:
-                damage.append(f"A row of the table {table} is damaged and left out: {str(row[:8])[:200]}.")
-
     def _insert_chunks(self, connection: sqlite3.Connection, chunks: Sequence[tuple[ChunkEntry, bytes]]) -> None:
         self._insert_entries(connection, [entry for entry, _ in chunks])
         connection.executemany("INSERT INTO chunk_bodies VALUES (?, ?)", [(entry.id, body) for entry, body in chunks])
@@ -344,9 +340,19 @@ class _ReaderSlots:
             yield
 
 
-def _checksum(row: Sequence[object]) -> int:
+def sound_rows(connection: sqlite3.Connection, table: str, damage: list[str]) -> Iterator[tuple[Any, ...]]:
+    """The rows of a table, without their checksums; those that do not match are left out and told."""
+    for *row, checksum in connection.execute(f"SELECT * FROM {table}"):  # noqa: S608 - names of ours
+        if checksum_of(row) == checksum:
+            yield tuple(row)
+        else:
+            damage.append(f"A row of the table {table} is damaged and left out: {str(row[:8])[:200]}.")
+
+
+def checksum_of(row: Sequence[object]) -> int:
+    """What is stored beside a row."""
     return zlib.crc32(repr(list(row)).encode())
 
 
 def _checked(rows: Iterable[Sequence[object]]) -> list[tuple[object, ...]]:
-    return [(*row, _checksum(row)) for row in rows]
+    return [(*row, checksum_of(row)) for row in rows]
