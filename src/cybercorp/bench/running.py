@@ -25,13 +25,17 @@ Tell = Callable[[str, float | None], None]  # what is done now, and how much of 
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked for. `window` rows are on their way for each agent at full speed; 0 is real time."""
+    """What is asked for. `window` rows are on their way for each agent at full speed; 0 is real time.
+
+    At full speed each agent sends `rows`, or as many as `seconds` allow where it is 0.
+    """
 
     agents: int = 100
     viewers: int = 0
     seconds: float = 30.0
     interval_ms: int = 1000
     window: int = 0
+    rows: int = 0
     workers: int = 0
     settle: bool = True
 
@@ -146,6 +150,7 @@ async def _workers(server: ServerUnderLoad, load: Load, tokens: list[str]) -> As
                 seconds=load.seconds,
                 interval_ms=load.interval_ms,
                 window=load.window,
+                rows=load.rows,
                 first=first,
                 tokens=tokens[first : first + size],
                 viewer_token=server.token,

@@ -24,16 +24,20 @@ TICK_S = 0.005
 WAIT_STEP_S = 0.02
 CONNECTING_AT_ONCE = 64
 LAST_ACKNOWLEDGEMENT_S = 60.0
-BACKFILL_MS = 6 * 3_600_000  # at full speed the rows of the past six hours are sent
+BACKFILL_ROWS = 6 * 3_600  # at full speed the rows of the past six hours are sent
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """What one worker simulates. `tokens[i]` belongs to agent number `first + i`; `window` 0 means real time."""
+    """What one worker simulates. `tokens[i]` belongs to agent number `first + i`; `window` 0 means real time.
+
+    At full speed an agent stops after `rows`, where that is not 0.
+    """
 
     url: str
     seconds: float
     interval_ms: int = 1000
     window: int = 0
+    rows: int = 0
     first: int = 0
     tokens: list[str] = []
     viewer_token: str = ""
@@ -100,9 +104,9 @@ class Worker:
             await asyncio.sleep(TICK_S)
 
     async def _at_full_speed(self, end: float) -> None:
-        """Every agent keeps `window` rows on their way, each a second after the one before, from six hours ago on."""
-        start_ms = time.time_ns() // 1_000_000 - BACKFILL_MS
-        most = BACKFILL_MS // 1000
+        """Every agent keeps `window` rows on their way, each a second after the one before, the last one now."""
+        most = min(self._job.rows or BACKFILL_ROWS, BACKFILL_ROWS)
+        start_ms = time.time_ns() // 1_000_000 - most * 1000
 
         def fill(agent: SimulatedAgent) -> None:
             if self._stopping:

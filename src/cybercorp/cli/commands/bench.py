@@ -142,6 +142,9 @@ def bench(
     window: Annotated[
         int, typer.Option(metavar="N", min=1, max=1000, help="With --speed max: rows of each agent on their way.")
     ] = 8,
+    rows: Annotated[
+        int, typer.Option(metavar="N", min=0, max=21_600, help="With --speed max: stop after so many rows an agent.")
+    ] = 0,
     workers: Annotated[
         int, typer.Option(metavar="N", min=0, max=64, help="Processes that make the load; 0: one for 5,000 agents.")
     ] = 0,
@@ -169,6 +172,7 @@ def bench(
         seconds=seconds,
         interval_ms=parse_duration_ms(interval),
         window=window if speed is Speed.MAX else 0,
+        rows=rows,
         workers=workers,
         settle=settle,
     )
