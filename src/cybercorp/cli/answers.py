@@ -93,9 +93,12 @@ def points_of(answer: QueryAnswer) -> list[Point]:
 
 def first_value_ms(answer: QueryAnswer) -> int | None:
     """When the first point begins that any series has a value for, Unix milliseconds; None where none has."""
-    known = [next((i for i, value in enumerate(one.values) if value is not None), None) for one in answer.series]
-    first = min((index for index in known if index is not None), default=None)
-    return None if first is None else answer.start_ms + first * answer.step_ms
+    steps = range(answer.start_ms, answer.start_ms + answer.points * answer.step_ms, max(answer.step_ms, 1))
+    known = [
+        next((time for time, value in zip(one.times_ms or steps, one.values, strict=False) if value is not None), None)
+        for one in answer.series
+    ]
+    return min((time for time in known if time is not None), default=None)
 
 
 def series_names(series: Sequence[SeriesPoints]) -> list[str]:
@@ -166,7 +169,8 @@ def _print_plots(answer: QueryAnswer, options: Options, width: int, height: int,
         shown = sorted(series, key=_highest, reverse=True)[:MOST_SERIES]
         shown = [one for one in series if one in shown]
         console.print(Text(_title(answer, shown, how), style="bold"), no_wrap=True, overflow="ellipsis")
-        curves = [Curve(name, one.values) for name, one in zip(series_names(shown), shown, strict=True)]
+        names = series_names(shown)
+        curves = [Curve(name, one.values, one.times_ms) for name, one in zip(names, shown, strict=True)]
         lines = draw_plot(
             curves,
             start_ms=answer.start_ms,
@@ -174,6 +178,7 @@ def _print_plots(answer: QueryAnswer, options: Options, width: int, height: int,
             unit=unit,
             width=width,
             height=each - 1,
+            points=answer.points,
             braille=shows_unicode(),
         )
         for line in lines:
@@ -190,7 +195,9 @@ def _title(answer: QueryAnswer, series: Sequence[SeriesPoints], how: str) -> str
     names = list(dict.fromkeys(one.name for one in series))
     hosts = list(dict.fromkeys(one.host for one in series))
     what = ", ".join(safe_text(name, 80) for name in names[:3]) + (" …" if len(names) > 3 else "")
-    where = safe_text(hosts[0], 60) if len(hosts) == 1 else f"{len(hosts)} hosts"
+    grouped = any(one.members > 1 or not one.host for one in series)
+    where = safe_text(hosts[0], 60) if len(hosts) == 1 and hosts[0] else f"{len(hosts)} hosts"
+    where = f"{sum(one.members for one in series)} series joined" if grouped else where
     end_ms = answer.start_ms + answer.points * answer.step_ms
     span = f"{local_time(answer.start_ms)} – {local_time(end_ms)[11:]}"
     return f"{what} · {how} per {format_duration_ms(answer.step_ms)} · {where} · {span}"

@@ -54,3 +54,16 @@ def past_ms(text: str, option: str, *, now_ms: int | None = None) -> int:
             f"{option} '{text}' lies in the future.", hint="Name a past time: 15m, '3m ago', yesterday 03:00."
         )
     return moment
+
+
+def parse_span(since: str, until: str) -> tuple[int, int]:
+    """Unix milliseconds of --since and --until. Raises TimeExpressionError."""
+    now_ms = SystemClock().now_ms()
+    start_ms = past_ms(since, "--since", now_ms=now_ms)
+    end_ms = parse_time_ms(until, now_ms=now_ms)
+    if end_ms <= start_ms:
+        raise TimeExpressionError(
+            f"--until '{until[:60]}' is not after --since '{since[:60]}'.",
+            hint="Name a later end, or leave --until out.",
+        )
+    return start_ms, end_ms

@@ -7,23 +7,24 @@ from typing import Annotated
 
 import typer
 
+from cybercorp.cli.aggregations import parse_aggregation, parse_grouping
 from cybercorp.cli.answers import explain_empty, first_value_ms, print_answer
+from cybercorp.cli.commands.metrics_export import export_metrics
 from cybercorp.cli.completions import complete_metrics
 from cybercorp.cli.groups import noun
 from cybercorp.cli.options import options_of
 from cybercorp.cli.output.columns import Column, local_time
 from cybercorp.cli.output.formats import OutputFormat, on_terminal, terminal_size
 from cybercorp.cli.output.writers import remark, write_rows
-from cybercorp.cli.parameters import AllHosts, HostsOption, Output, check_all, past_ms
-from cybercorp.core.clock import SystemClock
-from cybercorp.core.errors import InvalidInputError, TimeExpressionError
-from cybercorp.core.times import parse_duration_ms, parse_time_ms
-from cybercorp.protocol.metrics import Aggregation, MetricDescription, QueryAnswer, parse_metric_selector
+from cybercorp.cli.parameters import AllHosts, HostsOption, Output, check_all, parse_span
+from cybercorp.core.errors import InvalidInputError
+from cybercorp.core.times import parse_duration_ms
+from cybercorp.protocol.metrics import Downsample, MetricDescription, QueryAnswer, Ranking, parse_metric_selector
 
 app = noun("List metrics; query them and draw them.")
 
-_QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?|100)")
 _VALUES_SHOWN = 4
+_POINTS_A_COLUMN = 4  # a character has two dots side by side, and a peak two sides
 _MOST_LINES = 26  # a plot needs no more to be read, also in a terminal of 80 lines
 
 
@@ -92,8 +93,20 @@ def query_metrics(
     ] = None,
     agg: Annotated[
         str | None,
-        typer.Option(metavar="HOW", help="avg, min, max, sum, last, count, rate, p50, p95, p99 …; counters: rate."),
+        typer.Option(
+            metavar="HOW", help="avg, min, max, sum, last, count, rate, increase, p50, p95 …; counters: rate."
+        ),
     ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option("--by", metavar="WHAT", help="Join series by host, cpu, device, …, label:env; repeatable."),
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(metavar="HOW", help="Join series by avg, sum, min, max, count, p95 …; with --by: avg.")
+    ] = None,
+    topk: Annotated[int | None, typer.Option("--topk", min=1, metavar="K", help="The K highest series.")] = None,
+    bottomk: Annotated[int | None, typer.Option("--bottomk", min=1, metavar="K", help="The K lowest series.")] = None,
+    rank: Annotated[Ranking, typer.Option(help="What --topk and --bottomk compare, over the span.")] = Ranking.AVG,
     hosts: HostsOption = None,
     every: AllHosts = False,
     width: Annotated[int | None, typer.Option(min=30, max=500, help="The plot's columns.")] = None,
@@ -103,11 +116,15 @@ def query_metrics(
     """Query a span of time: a plot on a terminal, a table on a pipe, data with -o."""
     options = options_of(context)
     selectors = check_all(hosts, every)
-    start_ms, end_ms = _span(since, until)
+    start_ms, end_ms = parse_span(since, until)
     step_ms = parse_duration_ms(step) if step else None
     aggregation, quantile = parse_aggregation(agg)
+    grouping, group_quantile = parse_grouping(group)
+    if topk and bottomk:
+        raise InvalidInputError("--topk and --bottomk exclude each other.", hint="Ask twice.")
     columns, lines = terminal_size()
     drawn = output is OutputFormat.TABLE and (on_terminal() or width is not None or height is not None)
+    curve = drawn and step_ms is None
     with options.client(timeout_s=30.0) as client:
 
         def ask(begin_ms: int) -> QueryAnswer:
@@ -119,7 +136,14 @@ def query_metrics(
                 step=step_ms,
                 aggregation=aggregation,
                 quantile=quantile,
-                points=max(30, (width or columns) - 10) if drawn else None,
+                points=max(30, ((width or columns) - 10) * (_POINTS_A_COLUMN if curve else 1)) if drawn else None,
+                by=by or (),
+                group=grouping,
+                group_quantile=group_quantile,
+                topk=topk,
+                bottomk=bottomk,
+                rank=rank if topk or bottomk else None,
+                downsample=Downsample.MINMAXLTTB if curve else None,
             ).answer
 
         answer = ask(start_ms)
@@ -133,31 +157,4 @@ def query_metrics(
     print_answer(answer, output, options, size=size, how=agg)
 
 
-def parse_aggregation(text: str | None) -> tuple[Aggregation | None, float | None]:
-    """`p95` is the quantile 0.95; the others are as they are called. Raises InvalidInputError."""
-    if text is None:
-        return None, None
-    percentile = _QUANTILE.fullmatch(text.strip().lower())
-    if percentile:
-        return Aggregation.QUANTILE, float(percentile.group(1)) / 100
-    try:
-        found = Aggregation(text.strip().lower())
-    except ValueError:
-        found = Aggregation.QUANTILE
-    if found is Aggregation.QUANTILE:
-        raise InvalidInputError(
-            f"'{text[:40]}' is no aggregation.", hint="Use avg, min, max, sum, last, count, rate, or p50, p95, p99."
-        )
-    return found, None
-
-
-def _span(since: str, until: str) -> tuple[int, int]:
-    now_ms = SystemClock().now_ms()
-    start_ms = past_ms(since, "--since", now_ms=now_ms)
-    end_ms = parse_time_ms(until, now_ms=now_ms)
-    if end_ms <= start_ms:
-        raise TimeExpressionError(
-            f"--until '{until[:60]}' is not after --since '{since[:60]}'.",
-            hint="Name a later end, or leave --until out.",
-        )
-    return start_ms, end_ms
+app.command("export")(export_metrics)

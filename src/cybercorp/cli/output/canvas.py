@@ -55,8 +55,11 @@ class Canvas:
                 error += wide
                 y0 += step_y
 
-    def curve(self, heights: Sequence[float | None], owner: int) -> None:
-        """Values from left to right over the whole width, each 0–1 of the height; None leaves a gap."""
+    def curve(self, heights: Sequence[float | None], owner: int, places: Sequence[float] | None = None) -> None:
+        """Values from left to right, each 0–1 of the height; None leaves a gap.
+
+        They are spread evenly over the whole width, or stand at `places`, 0–1 of it.
+        """
         top = self.dots_high - 1
         count = len(heights)
         last: tuple[int, int] | None = None
@@ -64,7 +67,8 @@ class Canvas:
             if height is None:
                 last = None
                 continue
-            x = round(index * (self.dots_wide - 1) / max(count - 1, 1))
+            share = index / max(count - 1, 1) if places is None else places[index]
+            x = round(share * (self.dots_wide - 1))
             here = (x, round(min(max(height, 0.0), 1.0) * top))
             self.line(*(last or here), *here, owner)
             last = here

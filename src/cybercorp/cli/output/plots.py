@@ -35,10 +35,11 @@ _LEAST_ROWS, _LEAST_COLUMNS = 3, 10
 
 
 class Curve(NamedTuple):
-    """One series: its name (not safe yet) and a value for each step."""
+    """One series: its name (not safe yet) and a value for each step, or for each of `times_ms`."""
 
     name: str
     values: Sequence[float | None]
+    times_ms: Sequence[int] | None = None
 
 
 class Run(NamedTuple):
@@ -52,9 +53,20 @@ Line = list[Run]
 
 
 def draw_plot(
-    curves: Sequence[Curve], *, start_ms: int, step_ms: int, unit: str, width: int, height: int, braille: bool = True
+    curves: Sequence[Curve],
+    *,
+    start_ms: int,
+    step_ms: int,
+    unit: str,
+    width: int,
+    height: int,
+    points: int | None = None,
+    braille: bool = True,
 ) -> list[Line]:
-    """The plot, `width` wide; the curves get what the axes and the legend leave of `height`, at least 3 lines."""
+    """The plot, `width` wide: of `points` steps, by default as many as the longest curve has.
+
+    The curves get what the axes and the legend leave of `height`, at least 3 lines.
+    """
     known = [value for curve in curves for value in curve.values if value is not None and math.isfinite(value)]
     rows = max(_LEAST_ROWS, height - 3 - len(curves))
     scale = value_scale(min(known, default=0.0), max(known, default=0.0), unit, min(max(rows // 3, 1) + 1, 6))
@@ -62,9 +74,11 @@ def draw_plot(
     gutter = max(cell_len(label) for label in labels.values())
     columns = max(_LEAST_COLUMNS, width - gutter - 4)
     canvas = Canvas(columns, rows, braille=braille)
+    points = points or max((len(curve.values) for curve in curves), default=0)
+    span_ms = max(points - 1, 1) * step_ms
     for owner, curve in enumerate(curves):
-        canvas.curve([_height(value, scale) for value in curve.values], owner)
-    points = max((len(curve.values) for curve in curves), default=0)
+        places = None if curve.times_ms is None else [(time - start_ms) / span_ms for time in curve.times_ms]
+        canvas.curve([_height(value, scale) for value in curve.values], owner, places)
     end_ms = start_ms + max(points, 1) * step_ms
     frame = _Frame(braille)
     lines = _curve_lines(canvas, scale, labels, gutter, curves, frame)

@@ -23,6 +23,7 @@ from cybercorp.protocol.metrics import (
 
 MAX_POINTS = 11_000
 MAX_FINE_POINTS = 100_000
+FINE_POINTS = 20_000
 MAX_VALUES = 2_000_000
 MAX_WORKING_VALUES = 8_000_000
 MAX_SERIES = 20_000
@@ -180,7 +181,7 @@ def _step(request: QueryRequest, finest_ms: int) -> int:
     least = 3 if request.downsample else 1
     if not least <= request.points <= MAX_POINTS:
         raise InvalidInputError(f"{request.points} points cannot be made.", hint=f"Ask for {least} to {MAX_POINTS}.")
-    wanted = MAX_FINE_POINTS if request.downsample else request.points
+    wanted = FINE_POINTS if request.downsample else request.points
     return max(finest_ms, _nice_step(request.end_ms - request.start_ms, wanted))
 
 
