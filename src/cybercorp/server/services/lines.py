@@ -75,9 +75,10 @@ def curve_of(line: Line, *, start_ms: int, step_ms: int, points: int) -> SeriesP
     chosen = known
     if len(known) > points:
         kept = MinMaxLTTBDownsampler().downsample(  # type: ignore[no-untyped-call]
-            known.astype(np.int64), np.ascontiguousarray(line.values[known]), n_out=max(LEAST_CURVE_POINTS, points)
+            known.astype(np.int64), np.ascontiguousarray(line.values[known]), n_out=max(LEAST_CURVE_POINTS, points - 2)
         )
-        chosen = known[np.unique(kept.astype(np.int64))]
+        peaks = [int(np.argmin(line.values[known])), int(np.argmax(line.values[known]))]
+        chosen = known[np.unique(np.concatenate([kept.astype(np.int64), peaks]))]
     # A hole of the source between two chosen points breaks the curve where it begins.
     ends = np.flatnonzero(np.diff(known) > 1)
     holes = known[ends] + 1
