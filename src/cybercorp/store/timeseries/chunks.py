@@ -95,6 +95,11 @@ class ChunkReader:
         if found != owner:
             raise DamagedChunkError(f"it belongs to host {found[0]} and catalogue {found[1]}")
 
+    @property
+    def slices_bytes(self) -> int:
+        """What the slices take; the rest is header, directory and table."""
+        return sum(self._lengths)
+
     def timestamps(self) -> Integers:
         with _noticed():
             return self._block.timestamps() if self._form == _SHORT else self._integers(0)

@@ -62,7 +62,7 @@ def _worth_trying(offsets: NDArray[np.uint64], steps: Integers) -> tuple[bool, b
     """Whether to pack the offsets, and whether the differences: by how large they are."""
     change = float(np.abs(steps.astype(np.float64)).sum())
     spread = offsets.astype(np.float64)
-    spread -= np.median(spread)
+    spread -= spread.sum() / len(spread)
     width = float(np.abs(spread).sum())
     return width < change * _CLEARLY, change < width * _CLEARLY
 

@@ -14,14 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cybercorp.store.timeseries.columns import (
-    Scaled,
     decode_column,
     decode_scaled,
     encode_column,
     encode_scaled,
     scale_column,
 )
-from cybercorp.store.timeseries.related_columns import RELATED, decode_related, other_of, relate
+from cybercorp.store.timeseries.related_columns import RELATED, decode_related, encode_related, find_relations, other_of
 from cybercorp.store.timeseries.rows import Floats, Integers
 
 _NARROW = 256
@@ -33,20 +32,17 @@ def encode_columns(values: Floats) -> tuple[bytes, list[bytes]]:
     bits = columns.view(np.uint64)
     is_constant = (bits == bits[:, :1]).all(axis=1)
     changing = np.flatnonzero(~is_constant).tolist()
-    scaled: list[Scaled] = []
-    places: list[int] = []
-    packed: list[bytes] = []
-    for place, number in enumerate(changing):
-        found = scale_column(columns[number])
-        if found is None:
-            packed.append(encode_column(columns[number]))
+    scaled = [scale_column(columns[number]) for number in changing]
+    known = [(place, one) for place, one in enumerate(scaled) if one is not None]
+    relations = find_relations([one.integers for _, one in known])
+    packed = [b"" if one is not None else encode_column(columns[changing[place]]) for place, one in enumerate(scaled)]
+    for number, (place, one) in enumerate(known):
+        relation = relations.get(number)
+        if relation is None:
+            packed[place] = encode_scaled(one)
         else:
-            packed.append(encode_scaled(found))
-            scaled.append(found)
-            places.append(place)
-    shorter = relate(scaled, [packed[place] for place in places], places)
-    for place, data in zip(places, shorter, strict=True):
-        packed[place] = data
+            name, other = known[relation.other]
+            packed[place] = encode_related(one, relation, other.integers, name)
     return _table(is_constant, bits[:, 0]), packed
 
 

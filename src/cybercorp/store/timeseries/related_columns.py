@@ -7,7 +7,7 @@ other one stands for itself, so that a reader of one series reads two slices at 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,11 +27,14 @@ from cybercorp.store.timeseries.rows import Floats, Integers
 RELATED = 16  # the form; those below are of `columns`
 
 _ALIKE = 0.3  # correlation of differences below which nothing was ever gained
-_GAIN = 0.95
-_MAX_TRIES = 96
+_GAIN = 0.9  # of the estimated bits: a reader of a told column reads two, which must be worth it
+_MAX_COLUMNS = 256
+_STRETCHES, _STRETCH = 8, 32
 _SNAP = 0.2  # a factor so near to a power of two is one: pages, sectors, KiB
 _LARGEST_FACTOR = float(1 << 52)
 _MAX_MULTIPLIER = 1 << 12
+# OpenBLAS starts threads for larger products, which then wait actively: several times the processor time.
+_PRODUCT = 200_000
 
 
 class Relation(NamedTuple):
@@ -42,26 +45,36 @@ class Relation(NamedTuple):
     divisor: int
 
 
-def relate(columns: Sequence[Scaled], packed: Sequence[bytes], names: Sequence[int]) -> list[bytes]:
-    """The bytes of each column: `packed` (what it takes by itself), or less. `names` tell one where to find another."""
-    found = list(packed)
-    if len(columns) < 2 or len(columns[0].integers) < 3:
-        return found
-    told: set[int] = set()
+def find_relations(columns: Sequence[Integers]) -> dict[int, Relation]:
+    """Which columns [rows] are shorter when told by another one, which is told by none itself.
+
+    Judged by the size of the numbers that are left in some of the rows, without encoding any: that finds the same ones
+    in a tenth of the time.
+    """
+    if len(columns) < 2 or len(columns[0]) < 3:
+        return {}
+    matrix = np.stack(columns[:_MAX_COLUMNS])
+    places, others, multipliers, divisors = _candidates(matrix)
+    sampled = _sampled(matrix)
+    rest = sampled[places] - (sampled[others] * multipliers[:, None] + divisors[:, None] // 2) // divisors[:, None]
+    gains = _costs(rest) / np.maximum(_costs(sampled), 1.0)[places]
+    found: dict[int, Relation] = {}
     tells: set[int] = set()
-    tries = _MAX_TRIES
-    for place, relation in _candidates([column.integers for column in columns]):
-        if place in told or place in tells or relation.other in told:
-            continue
-        if not tries:
+    for number in np.argsort(gains, kind="stable").tolist():
+        place, other = int(places[number]), int(others[number])
+        if gains[number] > _GAIN:
             break
-        tries -= 1
-        made = _encode(columns[place], columns[relation.other].integers, relation, names[relation.other])
-        if len(made) < _GAIN * len(packed[place]):
-            found[place] = made
-            told.add(place)
-            tells.add(relation.other)
+        if place not in found and place not in tells and other not in found:
+            found[place] = Relation(other, int(multipliers[number]), int(divisors[number]))
+            tells.add(other)
     return found
+
+
+def encode_related(column: Scaled, relation: Relation, other: Integers, name: int) -> bytes:
+    """A column told by `other`, which a reader finds by its `name`."""
+    head = bytes((RELATED, column.scale)) + write_varint(name)
+    head += write_varint(zigzag(relation.multiplier)) + write_varint(relation.divisor)
+    return head + encode_integers(column.integers - _told(other, relation), LEVEL)
 
 
 def other_of(data: bytes) -> int:
@@ -80,12 +93,6 @@ def decode_related(data: bytes, rows: int, other: Integers) -> Floats:
     return integers / SCALES[data[1]]
 
 
-def _encode(column: Scaled, other: Integers, relation: Relation, name: int) -> bytes:
-    head = bytes((RELATED, column.scale)) + write_varint(name)
-    head += write_varint(zigzag(relation.multiplier)) + write_varint(relation.divisor)
-    return head + encode_integers(column.integers - _told(other, relation), LEVEL)
-
-
 def _told(other: Integers, relation: Relation) -> Integers:
     if relation.divisor == 1:
         return other * relation.multiplier
@@ -93,30 +100,46 @@ def _told(other: Integers, relation: Relation) -> Integers:
     return found
 
 
-def _candidates(columns: Sequence[Integers]) -> Iterator[tuple[int, Relation]]:
-    """Columns and what may tell them, the most alike first."""
-    numbers = np.stack(columns).astype(np.float32)
-    numbers -= numbers[:, :1]
+def _sampled(matrix: Integers) -> Integers:
+    """Some stretches of neighbouring rows of each column: [columns, rows]."""
+    rows = matrix.shape[1]
+    if rows <= _STRETCHES * _STRETCH:
+        return matrix
+    starts = np.linspace(0, rows - _STRETCH, _STRETCHES).astype(np.intp)
+    found: Integers = matrix[:, (starts[:, None] + np.arange(_STRETCH)).ravel()]
+    return found
+
+
+def _costs(columns: Integers) -> Floats:
+    """About the bits of a column's values: of themselves or of their differences, whichever are fewer."""
+    numbers = (columns - columns[:, :1]).astype(np.float32)
+    steps = np.log1p(np.abs(numbers[:, 1:] - numbers[:, :-1])).sum(axis=1)
+    numbers -= numbers.mean(axis=1, keepdims=True)
+    found: Floats = np.minimum(steps, np.log1p(np.abs(numbers)).sum(axis=1)).astype(np.float64)
+    return found
+
+
+def _candidates(matrix: Integers) -> tuple[Integers, Integers, Integers, Integers]:
+    """Columns, what may tell them, and by which multiplier and divisor."""
+    numbers = (matrix - matrix[:, :1]).astype(np.float32)
     steps = numbers[:, 1:] - numbers[:, :-1]
     steps -= steps.mean(axis=1, keepdims=True)
-    size = np.sqrt(np.einsum("ij,ij->i", steps, steps))
+    size = np.sqrt(np.einsum("ij,ij->i", steps, steps)).astype(np.float64)
     size[size == 0] = np.inf
-    steps /= size[:, None]
-    likeness = steps @ steps.T
+    steps /= size.astype(np.float32)[:, None]
+    likeness = np.zeros((len(steps), len(steps)), dtype=np.float32)
+    stride = max(1, _PRODUCT // len(steps) ** 2)
+    for at in range(0, steps.shape[1], stride):
+        part = steps[:, at : at + stride]
+        likeness += part @ part.T
     np.fill_diagonal(likeness, 0.0)
-    places = np.argwhere(np.abs(likeness) > _ALIKE)
-    order = np.argsort(-np.abs(likeness[places[:, 0], places[:, 1]]), kind="stable")
-    for place, other in places[order].tolist():
-        slope = float(likeness[place, other] * size[place] / size[other])
-        if not 1 / _LARGEST_FACTOR < abs(slope) < _MAX_MULTIPLIER:
-            continue
-        sign = 1 if slope > 0 else -1
-        if abs(slope) >= 1:
-            yield place, Relation(other, sign * _snapped(abs(slope)), 1)
-        else:
-            yield place, Relation(other, sign, _snapped(1 / abs(slope)))
-
-
-def _snapped(factor: float) -> int:
-    power = 1 << round(float(np.log2(factor)))
-    return power if abs(power - factor) < _SNAP * factor else round(factor)
+    places, others = np.nonzero(np.abs(likeness) > _ALIKE)
+    slopes = likeness[places, others] * size[places] / size[others]
+    usable = (np.abs(slopes) > 1 / _LARGEST_FACTOR) & (np.abs(slopes) < _MAX_MULTIPLIER)
+    places, others, slopes = places[usable], others[usable], slopes[usable]
+    factors = np.maximum(np.abs(slopes), 1 / np.abs(slopes))
+    powers = np.exp2(np.rint(np.log2(factors)))
+    snapped = np.where(np.abs(powers - factors) < _SNAP * factors, powers, np.rint(factors)).astype(np.int64)
+    times = np.abs(slopes) >= 1
+    signs = np.sign(slopes).astype(np.int64)
+    return places, others, np.where(times, snapped * signs, signs), np.where(times, 1, snapped)

@@ -7,25 +7,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cybercorp.store.timeseries.columns import Scaled, decode_column, decode_scaled, encode_scaled
-from cybercorp.store.timeseries.related_columns import RELATED, decode_related, other_of, relate
+from cybercorp.store.timeseries.related_columns import (
+    RELATED,
+    decode_related,
+    encode_related,
+    find_relations,
+    other_of,
+)
 
 LARGE = st.integers(-(1 << 53) + 1, (1 << 53) - 1)
 
 
-def related(columns: list[Scaled]) -> list[bytes]:
-    """Relate and check that all come back; returns the bytes."""
-    packed = [encode_scaled(column) for column in columns]
-    found = relate(columns, packed, range(len(columns)))
-    for column, data, alone in zip(columns, found, packed, strict=True):
-        rows = len(column.integers)
-        assert len(data) <= len(alone)
-        if data[0] == RELATED:
-            other = decode_scaled(packed[other_of(data)], rows)
-            assert found[other_of(data)] is packed[other_of(data)]
-            assert decode_related(data, rows, other).tolist() == decode_column(alone, rows).tolist()
-        else:
-            assert data is alone
-    return found
+def related(columns: list[Scaled]) -> dict[int, bytes]:
+    """Relate and check that all come back; returns the bytes of those that are told."""
+    relations = find_relations([column.integers for column in columns])
+    told = {}
+    for place, relation in relations.items():
+        assert relation.other not in relations
+        column, other = columns[place], columns[relation.other].integers
+        data = told[place] = encode_related(column, relation, other, relation.other)
+        assert (data[0], other_of(data)) == (RELATED, relation.other)
+        alone = encode_scaled(column)
+        rows = len(other)
+        assert decode_scaled(alone, rows).tolist() == column.integers.tolist()
+        assert decode_related(data, rows, other).tolist() == decode_column(alone, rows).tolist()
+    return told
 
 
 @given(
@@ -46,17 +52,16 @@ def test_whatever_is_told_comes_back(numbers: list[int], multiplier: int, diviso
 def test_chains_are_one_link_long() -> None:
     """Of four equal columns three are told by the same one."""
     column = np.random.default_rng(1).integers(0, 1 << 40, 500)
-    found = related([Scaled(0, column.copy()) for _ in range(4)])
-    told = [data for data in found if data[0] == RELATED]
+    told = related([Scaled(0, column.copy()) for _ in range(4)])
     assert len(told) == 3
-    assert len({other_of(data) for data in told}) == 1
-    assert max(map(len, told)) < 12
+    assert len({other_of(data) for data in told.values()}) == 1
+    assert max(map(len, told.values())) < 12
 
 
 def test_strangers_stay_alone() -> None:
     """Columns that have nothing to do with each other are left as they are; so are constant ones and short ones."""
     chance = np.random.default_rng(2)
-    found = related([Scaled(0, chance.integers(0, 1 << 40, 500)) for _ in range(5)])
-    assert all(data[0] != RELATED for data in found)
+    assert not related([Scaled(0, chance.integers(0, 1 << 40, 500)) for _ in range(5)])
+    related([Scaled(0, np.array([1], dtype=np.int64)), Scaled(0, np.array([1], dtype=np.int64))])
     related([Scaled(0, np.array([1, 2], dtype=np.int64)), Scaled(0, np.array([1, 2], dtype=np.int64))])
     related([Scaled(0, np.zeros(9, dtype=np.int64)), Scaled(0, np.arange(9, dtype=np.int64))])
