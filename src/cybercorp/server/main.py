@@ -24,7 +24,7 @@ from cybercorp.protocol.events import EventKind
 from cybercorp.protocol.servers import MAX_MESSAGE_BYTES
 from cybercorp.security.credentials import OWNER_FILE, Credential, read_credential, write_credential
 from cybercorp.server.app import make_app
-from cybercorp.server.jobs.restoring import restore_fleet
+from cybercorp.server.jobs.restoring import restore_history, restore_rows
 from cybercorp.server.limits import raise_file_limit
 from cybercorp.server.log import write_lines
 from cybercorp.server.settings import ServerSettings
@@ -39,6 +39,7 @@ from cybercorp.store.timeseries.settings import TimeSeriesSettings
 RECORDS_FILE = "records.db"
 SAMPLES_FILE = "samples.db"
 _STOP_S = 5
+_RESTORING_S = 1.0  # after that the rest of it goes on while the server serves
 _UNTAKEN_MS = 30_000
 _COLLECT = (
     10_000,
@@ -166,7 +167,9 @@ async def serve_store(
         services = replace(services, recorded=True)
         services.access.viewing_only = True
     hosts = [services.fleet.add(row) for row in await records.hosts.list_()]
-    await asyncio.to_thread(restore_fleet, services, hosts)
+    await asyncio.to_thread(restore_rows, services, hosts)
+    restoring = asyncio.create_task(restore_history(services, hosts))
+    await asyncio.wait({restoring}, timeout=_RESTORING_S)
     url = await _write_owner(services, listener, folder)
     if not recorded:
         await _note(services, EventKind.SERVER_STARTED, f"The server {VERSION} started.")
@@ -193,6 +196,7 @@ async def serve_store(
             raise InternalError("The server could not start.", hint="Its log says why; please report it.")
     finally:
         stopping.cancel()
+        restoring.cancel()
         if not recorded:
             await _note(services, EventKind.SERVER_STOPPED, "The server stopped.")
         services.metrics.close()

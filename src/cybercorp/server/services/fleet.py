@@ -108,10 +108,15 @@ class LiveHost:
         self.row = msgspec.structs.replace(self.row, seen_at_ms=self.seen_at_ms)
 
     def fill_history(self, last_step: int, values: Iterable[float | None]) -> None:
-        """What the store knows of the last five minutes, after a restart."""
+        """What the store knows of the last five minutes, after a restart; what was heard since then stays."""
         found = [UNKNOWN_STEP if v is None else max(0, min(200, round(v * 200))) for v in values][-HISTORY_STEPS:]
-        self._history = bytearray([UNKNOWN_STEP]) * (HISTORY_STEPS - len(found)) + bytearray(found)
-        self._history_step = last_step
+        stored = bytearray([UNKNOWN_STEP]) * (HISTORY_STEPS - len(found)) + bytearray(found)
+        if self._history_step:
+            last = max(last_step, self._history_step)
+            heard, stored = _until(last, self._history, self._history_step), _until(last, stored, last_step)
+            stored = bytearray(b if a == UNKNOWN_STEP else a for a, b in zip(heard, stored, strict=True))
+            last_step = last
+        self._history, self._history_step = stored, last_step
 
     def history(self, now_ms: int) -> bytes:
         """Five minutes of CPU up to now, in steps of ten seconds; see HostSummary."""
@@ -285,3 +290,9 @@ def count_states(rows: Iterable[HostSummary]) -> FleetCounts:
         stale=counts[HostState.STALE],
         offline=counts[HostState.OFFLINE],
     )
+
+
+def _until(last: int, steps: bytearray, own_last: int) -> bytearray:
+    """A history that ends with step `own_last`, so that it ends with `last`."""
+    gap = min(last - own_last, HISTORY_STEPS)
+    return steps[gap:] + bytearray([UNKNOWN_STEP]) * gap

@@ -28,7 +28,7 @@ _FEW_ROWS = 8  # fewer of one length are not worth a frame of their own
 _HEADER = struct.Struct("<4sIIIIQ")
 _MAGIC = b"CCL2"
 _CHECKED_FROM = 8
-_COLUMNS = 7
+_COLUMNS = 8
 
 
 class DamagedBatchError(Exception):
@@ -57,7 +57,8 @@ class BatchHead(NamedTuple):
     frame. `directory` [frames, 3]: where the frame ends in the body, its CRC-32, the length of its rows or 0.
     """
 
-    names: list[tuple[int, str]]
+    packed_names: bytes
+    hosts: Integers
     places: Integers
     seqs: Integers
     timestamps: Integers
@@ -68,9 +69,9 @@ class BatchHead(NamedTuple):
     directory: Integers
 
     @property
-    def hosts(self) -> Integers:
-        """The host of each row."""
-        return np.array([host for host, _ in self.names], dtype=np.int64)[self.places]
+    def names(self) -> list[tuple[int, str]]:
+        """Host and name of each stream."""
+        return msgspec.msgpack.decode(self.packed_names, type=list[tuple[int, str]])
 
 
 def pack_batch(number: int, batch: Batch) -> tuple[bytes, bytes]:
@@ -93,8 +94,8 @@ def pack_batch(number: int, batch: Batch) -> tuple[bytes, bytes]:
         body.append(packed)
         directory.append((end, zlib.crc32(packed), stride))
     columns = np.empty((_COLUMNS, rows), dtype="<i8")
-    fields = (places, batch.seqs, batch.timestamps, batch.received, batch.catalogues, lengths, frames)
-    for place, column in enumerate(fields):
+    numbers = (batch.seqs, batch.timestamps, batch.received, batch.catalogues)
+    for place, column in enumerate((batch.hosts, places, *numbers, lengths, frames)):
         columns[place] = column
     told = msgspec.msgpack.encode(list(names))
     payload = compress_fastest(b"".join((columns.tobytes(), np.array(directory, dtype="<i8").tobytes(), told)))
@@ -112,9 +113,9 @@ def unpack_head(number: int, data: bytes) -> BatchHead:
     payload = decompress(memoryview(data)[_HEADER.size :])
     columns = np.frombuffer(payload, dtype="<i8", count=_COLUMNS * rows).reshape(_COLUMNS, rows)
     directory = np.frombuffer(payload, dtype="<i8", count=3 * count, offset=columns.nbytes).reshape(count, 3)
-    names = msgspec.msgpack.decode(payload[len(payload) - names_bytes :], type=list[tuple[int, str]])
-    places, seqs, timestamps, received, catalogues, lengths, frames = columns
-    return BatchHead(names, places, seqs, timestamps, received, catalogues, lengths, frames, directory)
+    hosts, places, seqs, timestamps, received, catalogues, lengths, frames = columns
+    names = payload[len(payload) - names_bytes :]
+    return BatchHead(names, hosts, places, seqs, timestamps, received, catalogues, lengths, frames, directory)
 
 
 def unpack_frame(head: BatchHead, frame: int, data: bytes) -> tuple[NDArray[np.intp], list[bytes]]:

@@ -1,4 +1,4 @@
-"""Verify the whole store: SQLite's own check, every checksum of every chunk, and what was noted before."""
+"""Verify the whole store: SQLite's own check, every checksum of chunks and log, and what was noted before."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ def check_store(session: Session) -> list[str]:
     state = session.state
     with state.lock:
         entries = state.entries()
+        backlog = list(state.backlog)
     with session.storage.reader() as bodies:
         for entry in entries:
             _check_chunk(session, state, bodies, entry)
+    for _ in state.log.entries(backlog):
+        pass  # what is damaged is noted
     with state.lock:
         found = [*state.notes, *state.damaged.values()]
     return found + [f"SQLite reports: {one}" for one in session.storage.check()]

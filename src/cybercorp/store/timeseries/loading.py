@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import zstandard
+from numpy.typing import NDArray
 
 from cybercorp.store.timeseries.batches import DamagedBatchError, unpack_head
 from cybercorp.store.timeseries.chunks import DamagedChunkError
@@ -19,6 +20,7 @@ from cybercorp.store.timeseries.rows import Integers
 from cybercorp.store.timeseries.state import UNKNOWN_AGE, HostState, State
 from cybercorp.store.timeseries.storage import ChunkBodies, ChunkStorage
 
+Names = list[tuple[int, str]]
 SLAB_ROWS = 1 << 18  # so many rows are put in order at a time: bounds the memory that takes
 
 
@@ -52,16 +54,15 @@ class _Loader:
         self._acked: dict[tuple[int, str], int] = {}
         self._lost: dict[int, tuple[int, int, int]] = {}  # of a host: rows without a catalogue, from when to when
         self._needed: set[int] = set()
-        self._slab: list[tuple[int, EntryColumns, Integers]] = []
+        self._slab: list[tuple[int, EntryColumns]] = []
         self._rows = 0
 
     def load(self, storage: ChunkStorage) -> None:
         with storage.reader() as reader:
-            for number, columns in self._entries(storage, reader):
-                hosts = columns.hosts
-                self._acknowledge(number, columns)
-                self._slab.append((number, columns, hosts))
-                self._rows += len(hosts)
+            for number, names, columns in self._entries(storage, reader):
+                self._acknowledge(number, names, columns)
+                self._slab.append((number, columns))
+                self._rows += len(columns.hosts)
                 if self._rows >= SLAB_ROWS:
                     self._share_out()
         self._share_out()
@@ -76,22 +77,27 @@ class _Loader:
                 f"{rows} rows of host {host} from {start} to {end} ms are lost: their catalogue is damaged."
             )
 
-    def _entries(self, storage: ChunkStorage, reader: ChunkBodies) -> Iterator[tuple[int, EntryColumns]]:
+    def _entries(self, storage: ChunkStorage, reader: ChunkBodies) -> Iterator[tuple[int, Names, EntryColumns]]:
         for number, received_ms, head in storage.log_heads():
             try:
-                yield number, columns_of(unpack_head(number, head)) if head else read_whole(number, reader)[0]
+                if head:
+                    unpacked = unpack_head(number, head)
+                    names, columns = unpacked.names, columns_of(unpacked)
+                else:
+                    names, columns, _ = read_whole(number, reader)
+                yield number, names, columns
             except (DamagedBatchError, DamagedChunkError, zstandard.ZstdError) as error:
                 self._state.notes.append(
                     f"Log entry {number}, received at {received_ms} ms, is damaged ({error}); its rows are lost."
                 )
 
-    def _acknowledge(self, number: int, columns: EntryColumns) -> None:
+    def _acknowledge(self, number: int, names: Names, columns: EntryColumns) -> None:
         """Numbers of a stream grow from entry to entry, so the last of each is what is acknowledged."""
         seqs = columns.seqs
-        if len(columns.keys) < len(seqs):
-            seqs = np.zeros(len(columns.keys), dtype=np.int64)
+        if len(names) < len(seqs):
+            seqs = np.zeros(len(names), dtype=np.int64)
             np.maximum.at(seqs, columns.places, columns.seqs)
-        found = zip(columns.keys, seqs.tolist(), strict=True)
+        found = zip(names, seqs.tolist(), strict=True)
         if self._dropped:
             self._acked.update((key, seq) for key, seq in found if number > self._dropped.get(key[0], 0))
         else:
@@ -101,34 +107,40 @@ class _Loader:
         """Give each host its rows of the slab that are in no chunk."""
         if not self._slab:
             return
-        hosts = np.concatenate([one for _, _, one in self._slab])
-        columns = Logged(
-            np.repeat([number for number, _, _ in self._slab], [len(one) for _, _, one in self._slab]),
-            np.concatenate([np.arange(len(one), dtype=np.int32) for _, _, one in self._slab]),
-            np.concatenate([one.timestamps for _, one, _ in self._slab]),
-            np.concatenate([one.catalogues for _, one, _ in self._slab]).astype(np.int32),
+        lengths = [len(one.hosts) for _, one in self._slab]
+        hosts = np.concatenate([one.hosts for _, one in self._slab])
+        order = np.argsort(hosts, kind="stable")
+        hosts = hosts[order]
+        rows = Logged(
+            np.repeat([number for number, _ in self._slab], lengths)[order],
+            np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])[order],
+            np.concatenate([one.timestamps for _, one in self._slab])[order],
+            np.concatenate([one.catalogues for _, one in self._slab])[order],
         )
         self._slab, self._rows = [], 0
-        order = np.argsort(hosts, kind="stable")
-        order = order[columns.catalogues[order] >= 0]
-        hosts = hosts[order]
-        cuts = [0, *(np.flatnonzero(np.diff(hosts)) + 1).tolist(), len(hosts)]
-        for start, end in itertools.pairwise(cuts):
-            if start < end:
-                chosen = order[start:end]
-                self._keep(self._state.host(int(hosts[start])), Logged(*(column[chosen] for column in columns)))
+        wanted = (rows.catalogues >= 0) & (rows.entries > self._marks(hosts))
+        known = np.isin(rows.catalogues, [0, *self._state.catalogues.widths])
+        for host, lost in _by_host(hosts, rows, wanted & ~known):
+            times = lost.timestamps
+            count, start, end = self._lost.get(host, (0, int(times[0]), int(times[0])))
+            self._lost[host] = count + len(times), min(start, int(times.min())), max(end, int(times.max()))
+        self._needed.update(np.unique(rows.entries[wanted & known]).tolist())
+        for number, found in _by_host(hosts, rows, wanted & known):
+            known_host = self._state.host(number)
+            known_host.head.parts.append(found)
+            known_host.head_since = UNKNOWN_AGE
 
-    def _keep(self, host: HostState, rows: Logged) -> None:
-        wanted = rows.after(max(host.sealed, host.dropped))
-        if wanted is None:
-            return
-        known = np.isin(wanted.catalogues, [0, *self._state.catalogues.widths])
-        if not known.all():
-            times = wanted.timestamps[~known]
-            count, start, end = self._lost.get(host.host, (0, int(times[0]), int(times[0])))
-            self._lost[host.host] = count + len(times), min(start, int(times.min())), max(end, int(times.max()))
-            wanted = Logged(*(column[known] for column in wanted))
-        if wanted.rows:
-            host.head.parts.append(wanted)
-            host.head_since = UNKNOWN_AGE
-            self._needed.update(np.unique(wanted.entries).tolist())
+    def _marks(self, hosts: Integers) -> Integers:
+        """Of each row: up to which log entry rows of its host are in chunks or dropped."""
+        numbers, places = np.unique(hosts, return_inverse=True)
+        known = [self._state.hosts.get(number) for number in numbers.tolist()]
+        return np.array([max(one.sealed, one.dropped) if one else 0 for one in known], dtype=np.int64)[places]
+
+
+def _by_host(hosts: Integers, rows: Logged, chosen: NDArray[np.bool_]) -> Iterator[tuple[int, Logged]]:
+    """The chosen rows of each host; `hosts` ascend."""
+    hosts, columns = hosts[chosen], [column[chosen] for column in rows]
+    if len(hosts):
+        for start, end in itertools.pairwise([0, *(np.flatnonzero(np.diff(hosts)) + 1).tolist(), len(hosts)]):
+            entries, places, timestamps, catalogues = (column[start:end] for column in columns)
+            yield int(hosts[start]), Logged(entries, places, timestamps, catalogues)

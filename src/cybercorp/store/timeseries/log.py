@@ -5,11 +5,12 @@ Used by whoever reads a picture of a head (`LogReader.rows`), and by the backgro
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import zstandard
@@ -23,26 +24,24 @@ from cybercorp.store.timeseries.whole_batches import unpack_whole
 
 WHOLE_BYTES = 1 << 30  # of an entry without a head everything is read
 _KEPT_BYTES = 32 * 1024**2
+_ROWS_AHEAD = 24_000
 _NAMED_HOSTS = 5
 _NOTHING = np.empty(0, dtype=np.int64)
 _DAMAGE = (DamagedBatchError, DamagedChunkError, zstandard.ZstdError)
 
+_Item = TypeVar("_Item")
 Note = Callable[[int, int, str], None]  # of what entry and frame (−1: the whole entry) is damaged, and a sentence
 
 
 class EntryColumns(NamedTuple):
     """Which rows a log entry has, in order of arrival."""
 
-    keys: list[tuple[int, str]]
+    hosts: Integers
     places: Integers
     seqs: Integers
     timestamps: Integers
     received: Integers
     catalogues: Integers
-
-    @property
-    def hosts(self) -> Integers:
-        return np.array([host for host, _ in self.keys], dtype=np.int64)[self.places]
 
 
 class _Entry:
@@ -60,7 +59,7 @@ class _Entry:
             self.columns = columns_of(self.head)
             self.bodies: list[bytes | None] = [None] * len(self.head.seqs)
             return
-        self.columns, bodies = read_whole(number, reader)
+        _, self.columns, bodies = read_whole(number, reader)
         self.size_bytes = sum(map(len, bodies))
         self.bodies = [*bodies]
 
@@ -84,6 +83,14 @@ class _Entry:
                     self.bodies[place] = body
                 self.size_bytes += sum(map(len, bodies))
 
+    def row(self, place: int) -> HeadRow | None:
+        """A row whose frame was read; None where it is damaged."""
+        body, columns = self.bodies[place], self.columns
+        if body is None:
+            return None
+        time, received, catalogue = columns.timestamps[place], columns.received[place], columns.catalogues[place]
+        return HeadRow(self.number, int(time), int(received), int(catalogue), body)
+
     def frames(self) -> Iterable[int]:
         """All of them."""
         return range(len(self.head.directory)) if self.head is not None else ()
@@ -101,12 +108,30 @@ class LogReader:
         self._note = note
         self._lock = threading.Lock()
         self._kept: OrderedDict[int, _Entry] = OrderedDict()
+        self._prefetched: dict[tuple[int, int], HeadRow | None] = {}
+
+    @contextlib.contextmanager
+    def prefetched(self, parts: Sequence[Logged]) -> Iterator[None]:
+        """While many hosts are read one after the other: what `rows` will be asked for is read entry by entry first.
+
+        Of too much only the beginning is. Raises ChunkGoneError, StorageError.
+        """
+        found = self._prefetched = self._read_together(parts) if parts else {}
+        try:
+            yield
+        finally:
+            if self._prefetched is found:
+                self._prefetched = {}
 
     def rows(self, part: Logged) -> list[HeadRow]:
         """The rows themselves; damaged ones are noted and left out. Raises ChunkGoneError, StorageError."""
         found: list[HeadRow] = []
         if not part.rows:
             return found
+        prefetched = self._prefetched
+        wanted = list(zip(part.entries.tolist(), part.places.tolist(), strict=True)) if prefetched else []
+        if prefetched and all(one in prefetched for one in wanted):
+            return [row for one in wanted if (row := prefetched[one]) is not None]
         with self._lock, self._storage.reader() as reader:
             cuts = [0, *(np.flatnonzero(np.diff(part.entries)) + 1).tolist(), part.rows]
             for start, end in itertools.pairwise(cuts):
@@ -117,10 +142,7 @@ class LogReader:
                     self._note(number, -1, _sentence(number, str(error), _NOTHING, part.timestamps[start:end]))
                     continue
                 entry.read(reader, entry.frames_of(places), self._note)
-                received, catalogues = entry.columns.received, entry.columns.catalogues
-                for place, time in zip(places.tolist(), part.timestamps[start:end].tolist(), strict=True):
-                    if (body := entry.bodies[place]) is not None:
-                        found.append(HeadRow(number, time, int(received[place]), int(catalogues[place]), body))
+                found.extend(row for place in places.tolist() if (row := entry.row(place)) is not None)
             self._forget()
         return found
 
@@ -139,6 +161,28 @@ class LogReader:
                     yield number, entry.columns, entry.bodies
                     continue
                 yield number, None, []
+
+    def _read_together(self, parts: Sequence[Logged]) -> dict[tuple[int, int], HeadRow | None]:
+        found: dict[tuple[int, int], HeadRow | None] = {}
+        places = np.concatenate([part.places for part in parts])
+        entries = np.concatenate([part.entries for part in parts])
+        order = np.argsort(entries, kind="stable")
+        places, entries = places[order], entries[order]
+        size = 0
+        with self._storage.reader() as reader:
+            for start, end in itertools.pairwise([0, *(np.flatnonzero(np.diff(entries)) + 1).tolist(), len(entries)]):
+                number = int(entries[start])
+                try:
+                    entry = _Entry(number, reader)
+                except _DAMAGE:
+                    continue  # told by whoever asks for its rows
+                entry.read(reader, entry.frames_of(places[start:end]), self._note)
+                for place in places[start:end].tolist():
+                    row = found[number, place] = entry.row(place)
+                    size += len(row.body) if row else 0
+                if size > _KEPT_BYTES:
+                    break
+        return found
 
     def _entry(self, number: int, reader: ChunkBodies) -> _Entry:
         entry = self._kept.get(number)
@@ -170,6 +214,29 @@ def head_rows(
     return found
 
 
+def read_ahead(
+    log: LogReader, items: Sequence[_Item], parts_of: Callable[[_Item], Iterable[Part]], start_ms: int, end_ms: int
+) -> Iterator[_Item]:
+    """The items one after the other; samples of `[start_ms, end_ms)` in their parts that are in the log only are read
+    for many of them at once, as a log entry has rows of many hosts. Raises ChunkGoneError, StorageError.
+    """
+    group: list[_Item] = []
+    logged: list[Logged] = []
+    rows = 0
+    for item in items:
+        for part in parts_of(item):
+            if isinstance(part, Logged) and (found := part.of(start_ms, end_ms, True)) is not None:
+                logged.append(found)
+                rows += found.rows
+        group.append(item)
+        if rows >= _ROWS_AHEAD:
+            with log.prefetched(logged):
+                yield from group
+            group, logged, rows = [], [], 0
+    with log.prefetched(logged):
+        yield from group
+
+
 def last_samples(log: LogReader, parts: Sequence[Part]) -> HeadRow | None:
     """The row of samples that arrived last and is sound. Raises ChunkGoneError, StorageError."""
     for part in reversed(parts):
@@ -179,18 +246,22 @@ def last_samples(log: LogReader, parts: Sequence[Part]) -> HeadRow | None:
     return None
 
 
-def read_whole(number: int, reader: ChunkBodies) -> tuple[EntryColumns, list[bytes]]:
-    """An entry of the first format. Raises DamagedBatchError, DamagedChunkError, ChunkGoneError."""
+def read_whole(number: int, reader: ChunkBodies) -> tuple[list[tuple[int, str]], EntryColumns, list[bytes]]:
+    """An entry of the first format: names of streams, columns, bodies.
+
+    Raises DamagedBatchError, DamagedChunkError, ChunkGoneError.
+    """
     with reader.log_body(number) as read:
         batch = unpack_whole(number, read(0, WHOLE_BYTES))
     names: dict[tuple[int, str], int] = {}
     places = [names.setdefault(name, len(names)) for name in zip(batch.hosts, batch.streams, strict=True)]
-    numbers = (places, batch.seqs, batch.timestamps, batch.received, batch.catalogues)
-    return EntryColumns(list(names), *(np.array(one, dtype=np.int64) for one in numbers)), list(batch.bodies)
+    numbers = (batch.hosts, places, batch.seqs, batch.timestamps, batch.received, batch.catalogues)
+    return list(names), EntryColumns(*(np.array(one, dtype=np.int64) for one in numbers)), list(batch.bodies)
 
 
 def columns_of(head: BatchHead) -> EntryColumns:
-    return EntryColumns(head.names, head.places, head.seqs, head.timestamps, head.received, head.catalogues)
+    numbers = (head.seqs, head.timestamps, head.received, head.catalogues)
+    return EntryColumns(head.hosts, head.places, *numbers)
 
 
 def _sentence(number: int, reason: str, hosts: Integers, times: Integers) -> str:

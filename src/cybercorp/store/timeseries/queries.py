@@ -23,6 +23,7 @@ from cybercorp.store.timeseries.aggregations import (
 )
 from cybercorp.store.timeseries.chunks import SAMPLES, ChunkReader, DamagedChunkError
 from cybercorp.store.timeseries.interval_steps import aggregate_intervals
+from cybercorp.store.timeseries.log import read_ahead
 from cybercorp.store.timeseries.reading import look, slices_of, take_picture
 from cybercorp.store.timeseries.rollups import Tier, read_tier, tier_catalogues
 from cybercorp.store.timeseries.row_matrix import read_rows
@@ -133,7 +134,7 @@ class Queries:
         results: list[SeriesResult] = []
         panel.prepare(state)
         if tier is not Tier.RAW or not self._worth_keeping(state, panel, hosts, wanted):
-            for host in hosts:
+            for host in read_ahead(state.log, hosts, state.parts_of, wanted.from_ms, wanted.end_ms):
                 check()
                 if tier is Tier.RAW:
                     results.extend(self._query_host(state, panel, host, wanted))

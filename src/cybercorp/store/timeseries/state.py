@@ -14,7 +14,7 @@ import msgspec
 
 from cybercorp.protocol.metrics import Catalogue, Series
 from cybercorp.store.timeseries.chunks import SAMPLES
-from cybercorp.store.timeseries.head import Head, RowTuple
+from cybercorp.store.timeseries.head import Head, Part, RowTuple
 from cybercorp.store.timeseries.head import HeadRow as HeadRow
 from cybercorp.store.timeseries.index import ChunkIndex
 from cybercorp.store.timeseries.log import LogReader
@@ -170,6 +170,12 @@ class State:
     def latest_of(self, row: RowTuple) -> LatestRow:
         """A row of samples as readers get it."""
         return LatestRow(row[1], self.catalogues.row(row[3]).id, row[4])
+
+    def parts_of(self, host: int) -> list[Part]:
+        """The older part of a host's unsealed rows."""
+        with self.lock:
+            known = self.hosts.get(host)
+            return list(known.head.parts) if known is not None else []
 
     def host(self, host: int) -> HostState:
         """The host's state, made where it is new."""

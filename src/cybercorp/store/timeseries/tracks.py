@@ -17,7 +17,7 @@ import numpy as np
 from cybercorp.protocol.metrics import MetricSelector, Series
 from cybercorp.store.timeseries.aggregations import is_increasing
 from cybercorp.store.timeseries.head import Packed, Part, RowTuple
-from cybercorp.store.timeseries.log import head_rows
+from cybercorp.store.timeseries.log import head_rows, read_ahead
 from cybercorp.store.timeseries.reading import head_columns
 from cybercorp.store.timeseries.rows import MAX_TIMESTAMP_MS, Floats, Integers
 from cybercorp.store.timeseries.state import Catalogues, HeadRow, HostState, State
@@ -180,7 +180,8 @@ class Panel:
         with state.lock:
             news = [one for host in hosts if (one := self._news(state, host, from_ms)) is not None]
         tracks = self._tracks
-        for one in news:
+        least_ms = min([from_ms, *(one.track.from_ms for one in news if one.track)])
+        for one in read_ahead(state.log, news, lambda one: one.parts, least_ms, MAX_TIMESTAMP_MS):
             tracks[one.host] = self._updated(state, one, from_ms, read)
         if news:
             self.size_bytes = sum(track.size_bytes for track in tracks.values())
@@ -229,7 +230,7 @@ class Panel:
 
     def _updated(self, state: State, news: _News, from_ms: int, read: ReadPiece) -> Track:
         track = news.track or Track(news.owner, from_ms)
-        rows = _rows_of(state, news)
+        rows = _rows_of(state, news, track.from_ms)
         numbers = dict.fromkeys([one.catalogue for one in news.entries] + [row.catalogue for row in rows])
         wanted = {one.key: one.series for number in numbers for one in self.columns_of(state, number)}
         pieces = [piece for one in news.entries if (piece := read(one, self.columns_of(state, one.catalogue)))]
@@ -324,9 +325,9 @@ def _news_of(
     return _News(owner.host, owner, track, entries, newer, tail[at:], after, block, batch)
 
 
-def _rows_of(state: State, news: _News) -> list[HeadRow]:
-    """The unsealed rows of samples that are new."""
-    rows = head_rows(state.log, news.parts, news.tail, 0, MAX_TIMESTAMP_MS, samples=True)
+def _rows_of(state: State, news: _News, from_ms: int) -> list[HeadRow]:
+    """The unsealed rows of samples that are new, from `from_ms` on."""
+    rows = head_rows(state.log, news.parts, news.tail, from_ms, MAX_TIMESTAMP_MS, samples=True)
     return [row for row in rows if row.batch > news.after] if news.parts else rows
 
 

@@ -10,7 +10,14 @@ from cybercorp.protocol.hosts import HostFacts, HostSort, HostState, HostSummary
 from cybercorp.protocol.metrics import Catalogue, MetricKind, Series, make_catalogue
 from cybercorp.protocol.processes import ProcessTable
 from cybercorp.protocol.selectors import parse_host_selector
-from cybercorp.server.services.fleet import UNKNOWN_STEP, Fleet, LiveHost, count_states, sort_summaries
+from cybercorp.server.services.fleet import (
+    HISTORY_STEP_MS,
+    UNKNOWN_STEP,
+    Fleet,
+    LiveHost,
+    count_states,
+    sort_summaries,
+)
 from cybercorp.server.services.windows import WindowService
 from cybercorp.store.records.hosts import HostRow
 
@@ -174,3 +181,16 @@ def test_snapshots_are_shared() -> None:
     window = windows.now().window("", HostSort.NAME, False, offset=0, limit=10, pinned="host_1")
     assert (window.rows[0].cpu, window.pinned_rank) == (0.5, 0)
     assert count_states(window.rows).online == 1
+
+
+def test_history_of_before_is_joined_with_what_was_heard_since() -> None:
+    """After a restart rows may come before the store was read: neither hides the other."""
+    host, late = LiveHost(record(1, "a")), LiveHost(record(2, "b"))
+    catalogue = make_catalogue([Series(name="system.cpu.utilization")])
+    step = T // HISTORY_STEP_MS
+    host.take_row(catalogue, step * HISTORY_STEP_MS, struct.pack("<d", 0.5), T)
+    host.fill_history(step, [0.1, 0.2, 0.9])
+    assert list(host.history(step * HISTORY_STEP_MS)[-4:]) == [UNKNOWN_STEP, 20, 40, 100]
+    late.take_row(catalogue, (step + 1) * HISTORY_STEP_MS, struct.pack("<d", 0.5), T)
+    late.fill_history(step, [0.1, 0.2])
+    assert list(late.history((step + 1) * HISTORY_STEP_MS)[-4:]) == [UNKNOWN_STEP, 20, 40, 100]

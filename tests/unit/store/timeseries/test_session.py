@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,9 +15,7 @@ from cybercorp.store.timeseries.engine import TimeSeries
 from cybercorp.store.timeseries.settings import TimeSeriesSettings
 from cybercorp.store.timeseries.sqlite import SqliteStorage
 from cybercorp.store.timeseries.storage import CatalogueRow, LogEntry
-from tests.unit.store.building import CPU, FIRST, SECOND, START_MS, ask, fill, open_store, sample
-
-ROOT = Path(__file__).parents[4]
+from tests.unit.store.building import CPU, FIRST, SECOND, START_MS, ask, fill, sample
 
 
 class _FailingStorage(SqliteStorage):
@@ -85,21 +80,3 @@ def test_it_keeps_trying(tmp_path: Path) -> None:
         store.write([sample(6, START_MS + 5000, 0.5, 1.0)])
         assert store.seal(everything=True).rows == 6
         assert store.acked_seq(1, "s") == 6
-
-
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace injects the failing fsync")
-def test_a_failing_fsync_is_not_called_success(tmp_path: Path) -> None:
-    """With every fsync failing from the 20th on, what a child was promised before is there, and it ends by an error."""
-    command = [
-        "strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync",
-        "-e", "inject=fsync,fdatasync:error=EIO:when=20+",
-        sys.executable, "-m", "tests.unit.store.timeseries.sender", str(tmp_path), "2",
-    ]  # fmt: skip
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert ran.returncode != 0
-    assert "StorageError" in ran.stderr
-    told = dict(line.split() for line in ran.stdout.splitlines())
-    with contextlib.closing(open_store(tmp_path)) as store:
-        for host, seq in told.items():
-            assert store.acked_seq(int(host), "s") >= int(seq)
-        assert store.check() == []
