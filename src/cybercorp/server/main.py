@@ -109,6 +109,8 @@ async def serve(
         limits = TimeSeriesSettings(
             retention_ms=settings.retention_ms,
             processes_retention_ms=settings.retention_ms,
+            minutes_retention_ms=settings.retention_minutes_ms,
+            hours_retention_ms=settings.retention_hours_ms,
             max_bytes=settings.max_bytes,
         )
         store = await asyncio.to_thread(_open_samples, settings, folder, limits, clock)

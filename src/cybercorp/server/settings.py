@@ -37,14 +37,22 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
         _described("Names that clients may call this server by, beside loopback names and the address it listens on."),
     ] = []
     retention_days: Annotated[float, _described("Days that samples and process tables are kept.")] = 14.0
+    retention_minutes_days: Annotated[
+        float, _described("Days that one-minute rollups (count, sum, min, max, last) are kept.")
+    ] = 90.0
+    retention_hours_days: Annotated[float, _described("Days that one-hour rollups are kept.")] = 730.0
     events_retention_days: Annotated[float, _described("Days that events are kept.")] = 90.0
-    max_bytes: Annotated[int, _described("Bytes that history may take on disk; the oldest goes first.")] = 10 * 1024**3
+    max_bytes: Annotated[
+        int, _described("Bytes that history may take on disk; the oldest samples go first, rollups last.")
+    ] = 10 * 1024**3
     commit_interval_ms: Annotated[int, _described("The longest a sample waits for its durable commit.")] = 200
 
     def check(self) -> None:
         """Refuse values that cannot work. Raises SettingsError."""
         _within("port", self.port, 0, 65535)
         _within("retention_days", self.retention_days, 0.01, 36_500)
+        _within("retention_minutes_days", self.retention_minutes_days, 0.01, 36_500)
+        _within("retention_hours_days", self.retention_hours_days, 0.01, 36_500)
         _within("events_retention_days", self.events_retention_days, 0.01, 36_500)
         _within("max_bytes", self.max_bytes, 16 * 1024**2, 1 << 50)
         _within("commit_interval_ms", self.commit_interval_ms, 10, 10_000)
@@ -68,6 +76,14 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def retention_ms(self) -> int:
         return round(self.retention_days * _DAY_MS)
+
+    @property
+    def retention_minutes_ms(self) -> int:
+        return round(self.retention_minutes_days * _DAY_MS)
+
+    @property
+    def retention_hours_ms(self) -> int:
+        return round(self.retention_hours_days * _DAY_MS)
 
     @property
     def events_retention_ms(self) -> int:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from cybercorp.store.timeseries.chunks import SAMPLES, ChunkReader, DamagedChunkError, read_from
+from cybercorp.store.timeseries.rollup_chunks import SHARED_SLICES
+from cybercorp.store.timeseries.rollup_index import HOURS, MINUTES
 from cybercorp.store.timeseries.session import Session
 from cybercorp.store.timeseries.state import State
 from cybercorp.store.timeseries.storage import ChunkBodies, ChunkEntry, ChunkGoneError
+
+_SHARED_SLICES = {SAMPLES: 1, MINUTES: SHARED_SLICES, HOURS: SHARED_SLICES}  # beside one for each series
 
 
 def check_store(session: Session) -> list[str]:
@@ -26,7 +30,7 @@ def check_store(session: Session) -> list[str]:
 
 def _check_chunk(session: Session, state: State, bodies: ChunkBodies, entry: ChunkEntry) -> None:
     with state.lock:
-        slices = state.catalogues.widths.get(entry.catalogue, 0) + 1 if entry.kind == SAMPLES else 3
+        slices = state.catalogues.widths.get(entry.catalogue, 0) + _SHARED_SLICES.get(entry.kind, 3)
     try:
         with bodies.open(entry.id) as read:
             whole = read(0, entry.size_bytes)

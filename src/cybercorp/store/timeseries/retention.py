@@ -1,11 +1,17 @@
-"""What is dropped, and when: by age, by size, and what removed hosts left behind. Small steps beside `write`."""
+"""What is dropped, and when: by age, by size, and what removed hosts left behind. Small steps beside `write`.
+
+Each tier has an age of its own. Rows go by whole periods (four hours of a host), so that what is left of a period is
+either all of it or only what came later. When space is short rows go first, then minutes, and hours last.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from cybercorp.core.clock import Clock
-from cybercorp.store.timeseries.chunks import SAMPLES
+from cybercorp.store.timeseries.chunks import PROCESSES, SAMPLES
+from cybercorp.store.timeseries.index import period_of, period_start
+from cybercorp.store.timeseries.rollup_index import HOURS, MINUTES
 from cybercorp.store.timeseries.rows import RetainReport
 from cybercorp.store.timeseries.session import Session
 from cybercorp.store.timeseries.settings import DAY_MS, TimeSeriesSettings
@@ -19,6 +25,7 @@ SLACK_BYTES = 64 * 1024**2  # unused pages that are kept for the log, which grow
 SIZE_TARGET = 0.95
 DOUBT_S = 3600.0
 _TRUSTED = "trusted_ms"
+_DROPPED_FIRST = (SAMPLES, PROCESSES, MINUTES, HOURS)
 
 
 class Retention:
@@ -73,42 +80,44 @@ class Retention:
         return ""
 
     def _too_old(self, state: State) -> list[ChunkEntry]:
-        now = self._clock.now_ms()
-        samples_from, processes_from = now - self._settings.retention_ms, now - self._settings.processes_retention_ms
+        now, settings = self._clock.now_ms(), self._settings
+        from_ms = {
+            SAMPLES: now - settings.retention_ms,
+            PROCESSES: now - settings.processes_retention_ms,
+            MINUTES: now - settings.minutes_retention_ms,
+            HOURS: now - settings.hours_retention_ms,
+        }
         with state.lock:
             entries = state.entries()
-        return [
-            entry
-            for entry in entries
-            if min(entry.end_ms, entry.received_ms) < (samples_from if entry.kind == SAMPLES else processes_from)
-        ]
+        return [entry for entry in entries if _age_of(entry) < from_ms.get(entry.kind, 0)]
 
     def _too_much(self, state: State) -> list[ChunkEntry]:
         sizes = self._session.storage.sizes()
         used = sizes.file_bytes - sizes.unused_bytes
-        if used <= self._settings.max_bytes:
-            return []
-        excess = used - int(self._settings.max_bytes * SIZE_TARGET)
         with state.lock:
             entries = state.entries()
-        entries.sort(key=lambda entry: min(entry.end_ms, entry.received_ms))
-        chosen = []
-        for entry in entries:
-            if excess <= 0:
-                break
-            chosen.append(entry)
-            excess -= entry.size_bytes
-        return chosen
+        entries.sort(key=lambda entry: (_DROPPED_FIRST.index(entry.kind), _age_of(entry), entry.host))
+        chosen: list[ChunkEntry] = []
+        for kind, most in ((MINUTES, self._settings.minutes_max_bytes), (HOURS, self._settings.hours_max_bytes)):
+            if most is not None:
+                of_kind = [entry for entry in entries if entry.kind == kind]
+                chosen += _oldest(of_kind, sum(entry.size_bytes for entry in of_kind), most)
+        gone = {entry.id for entry in chosen}
+        used -= sum(entry.size_bytes for entry in chosen)
+        return chosen + _oldest([one for one in entries if one.id not in gone], used, self._settings.max_bytes)
 
     def _drop(self, state: State, entries: Sequence[ChunkEntry]) -> list[ChunkEntry]:
         dropped: list[ChunkEntry] = []
-        for step in _steps(entries):
+        for step in _steps(sorted(entries, key=lambda entry: entry.kind)):
             with self._session.writing() as current:
                 if current is not state:
                     return dropped
                 with state.lock:
                     here = [one for one in step if state.holds(one)]
-                self._session.storage.delete_chunks([one.id for one in here])
+                for kind in {one.kind for one in here}:
+                    of_kind = [one for one in here if one.kind == kind]
+                    before_ms = max(one.end_ms for one in of_kind) + 1
+                    self._session.storage.drop_before(kind, before_ms, [one.id for one in of_kind])
                 with state.lock:
                     for one in here:
                         state.hosts[one.host].index(one.kind).remove(one)
@@ -149,6 +158,37 @@ class Retention:
             with self._session.writing():
                 self._session.storage.shrink(SHRINK_STEP_BYTES)
             excess -= SHRINK_STEP_BYTES
+
+
+def _age_of(entry: ChunkEntry) -> int:
+    """By which time a chunk counts: the end of what it belongs to, but no later than it was received."""
+    if entry.kind == SAMPLES:
+        end_ms = period_start(entry.host, period_of(entry.host, entry.end_ms) + 1)
+        return min(end_ms, entry.received_ms)
+    return min(entry.end_ms, entry.received_ms)
+
+
+def _oldest(entries: Iterable[ChunkEntry], used: int, most: int) -> list[ChunkEntry]:
+    """The first that must go for the rest to fit, a little more at a time than is needed."""
+    if used <= most:
+        return []
+    excess = used - int(most * SIZE_TARGET)
+    chosen: list[ChunkEntry] = []
+    for entry in entries:
+        if excess <= 0 and not (chosen and _goes_with(entry, chosen[-1])):
+            break
+        chosen.append(entry)
+        excess -= entry.size_bytes
+    return chosen
+
+
+def _goes_with(entry: ChunkEntry, other: ChunkEntry) -> bool:
+    """Whether both are rows of one period."""
+    return (
+        entry.kind == other.kind == SAMPLES
+        and entry.host == other.host
+        and period_of(entry.host, entry.start_ms) == period_of(other.host, other.start_ms)
+    )
 
 
 def _steps(entries: Sequence[ChunkEntry]) -> list[list[ChunkEntry]]:

@@ -7,13 +7,14 @@ last row, milliseconds covered), then one slice for each series of the catalogue
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from cybercorp.store.timeseries.chunks import ChunkReader, DamagedChunkError, Owner, Read, pack_chunk
 from cybercorp.store.timeseries.intervals import Intervals
 from cybercorp.store.timeseries.rollup_columns import (
+    NO_VALUES,
     RowNumbers,
     SeriesIntervals,
     decode_integers,
@@ -23,25 +24,39 @@ from cybercorp.store.timeseries.rollup_columns import (
 )
 from cybercorp.store.timeseries.rows import Integers
 
-MINUTES, HOURS = 3, 4
 SHARED_SLICES = 2
 _LENGTHS = struct.Struct("<III")
 
 
 def encode_rollup(kind: int, owner: Owner, intervals: Intervals, places: Sequence[int | None], step_ms: int) -> bytes:
     """A chunk; series i of the catalogue is column `places[i]` of the intervals, None for one that has no value."""
-    steps = intervals.starts // step_ms
-    shared = RowNumbers(intervals.rows, _shared_elapsed(intervals))
+    shared = shared_numbers(intervals)
+    columns = [encode_columns(intervals, shared, place) if place is not None else NO_VALUES for place in places]
+    return join_rollup(kind, owner, intervals, shared, columns, step_ms)
+
+
+def shared_numbers(intervals: Intervals) -> RowNumbers:
+    """What all series share: rows, and the milliseconds that most counters have."""
+    elapsed = np.zeros(len(intervals.starts), dtype=np.int64)
+    known = ~np.isnan(intervals.elapsed).all(axis=1)
+    if known.any():
+        elapsed[known] = np.nanmax(intervals.elapsed[known], axis=1).astype(np.int64)
+    return RowNumbers(intervals.rows, elapsed)
+
+
+def encode_columns(intervals: Intervals, shared: RowNumbers, place: int) -> bytes:
+    """The slice of one series, column `place` of the intervals."""
+    return encode_series(SeriesIntervals(*(np.ascontiguousarray(one[:, place]) for one in intervals[3:])), shared)
+
+
+def join_rollup(
+    kind: int, owner: Owner, intervals: Intervals, shared: RowNumbers, columns: Sequence[bytes], step_ms: int
+) -> bytes:
+    """A chunk of slices that were made before, one for each series of the catalogue."""
     numbers = [encode_integers(one) for one in (shared.rows, intervals.last_at - intervals.starts, shared.elapsed)]
-    slices = [encode_integers(steps), b"".join((_LENGTHS.pack(*map(len, numbers)), *numbers))]
-    empty = encode_series(_no_values(len(steps)), shared)
-    for place in places:
-        if place is None:
-            slices.append(empty)
-            continue
-        columns = (np.ascontiguousarray(one[:, place]) for one in intervals[3:])
-        slices.append(encode_series(SeriesIntervals(*columns), shared))
-    return pack_chunk(kind, owner, len(steps), slices)
+    common = b"".join((_LENGTHS.pack(*map(len, numbers)), *numbers))
+    steps = encode_integers(intervals.starts // step_ms)
+    return pack_chunk(kind, owner, len(intervals.starts), [steps, common, *columns])
 
 
 class RollupReader:
@@ -62,28 +77,27 @@ class RollupReader:
         self.last_at: Integers = self.starts + offsets
         self._shared = RowNumbers(rows, elapsed)
 
-    def read(self, columns: Iterable[tuple[int, int]], width: int) -> Intervals:
-        """Intervals of `width` series: number n of the catalogue becomes column c for each `(n, c)`."""
+    def read(
+        self,
+        columns: Iterable[tuple[int, int]],
+        width: int,
+        damaged: Callable[[int, DamagedChunkError], None] | None = None,
+    ) -> Intervals:
+        """Intervals of `width` series: number n of the catalogue becomes column c for each `(n, c)`.
+
+        A damaged series is told to `damaged` and has no values; without it the error is raised.
+        """
         size = len(self.starts)
         arrays = [np.full((size, width), np.nan) for _ in SeriesIntervals._fields]
         arrays[0][:] = arrays[1][:] = 0.0
         for number, column in columns:
-            for into, values in zip(
-                arrays, decode_series(self._chunk.slice_bytes(number + SHARED_SLICES), self._shared), strict=True
-            ):
+            try:
+                found = decode_series(self._chunk.slice_bytes(number + SHARED_SLICES), self._shared)
+            except DamagedChunkError as error:
+                if damaged is None:
+                    raise
+                damaged(number, error)
+                continue
+            for into, values in zip(arrays, found, strict=True):
                 into[:, column] = values
         return Intervals(self.starts, self._shared.rows, self.last_at, *arrays)
-
-
-def _shared_elapsed(intervals: Intervals) -> Integers:
-    """The milliseconds that most counters have."""
-    known = ~np.isnan(intervals.elapsed).all(axis=1)
-    found = np.zeros(len(intervals.starts), dtype=np.int64)
-    if known.any():
-        found[known] = np.nanmax(intervals.elapsed[known], axis=1).astype(np.int64)
-    return found
-
-
-def _no_values(size: int) -> SeriesIntervals:
-    zero, none = np.zeros(size), np.full(size, np.nan)
-    return SeriesIntervals(zero, zero, none, none, none, none, none)

@@ -17,6 +17,9 @@ from cybercorp.store.timeseries.chunks import DamagedChunkError
 from cybercorp.store.timeseries.rows import Floats, Integers
 
 _EMPTY, _CONSTANT, _SCALED, _COUNTER, _FLOATS = range(5)
+NO_VALUES = bytes((_EMPTY,))
+"""The bytes of a series without any value."""
+
 _SCALES = (1.0, 10.0, 100.0, 1000.0, 2048.0, 1e4, 1e5, 1e6, 65536.0)
 _LARGEST = float(1 << 52)
 _LARGEST_SUM = float(1 << 62)
@@ -53,7 +56,7 @@ def encode_series(series: SeriesIntervals, shared: RowNumbers) -> bytes:
     counts = series.counts
     has = counts > 0
     if not has.any():
-        return bytes((_EMPTY,))
+        return NO_VALUES
     parts = [b""] * _PARTS
     parts[_COUNTS] = _patch(shared.rows.astype(np.float64), counts)
     last, low, high = (_filled(one, has) for one in (series.last, series.min, series.max))

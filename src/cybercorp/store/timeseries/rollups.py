@@ -12,11 +12,12 @@ from enum import IntEnum
 import numpy as np
 
 from cybercorp.protocol.metrics import MetricKind
-from cybercorp.store.timeseries.aggregations import LOOKBACK_MS
 from cybercorp.store.timeseries.chunks import SAMPLES
-from cybercorp.store.timeseries.intervals import Intervals, combine, roll_up
+from cybercorp.store.timeseries.intervals import Flags, Intervals, combine
 from cybercorp.store.timeseries.reading import take_picture
-from cybercorp.store.timeseries.row_matrix import ColumnsOf, read_rows
+from cybercorp.store.timeseries.rollup_index import HOURS, MINUTES
+from cybercorp.store.timeseries.rollup_reading import read_intervals, take_view
+from cybercorp.store.timeseries.row_matrix import ColumnsOf
 from cybercorp.store.timeseries.session import Session
 from cybercorp.store.timeseries.state import State
 
@@ -39,10 +40,16 @@ class Tier(IntEnum):
         return ("raw", "1m", "1h")[self]
 
 
+_KINDS = {Tier.MINUTE: MINUTES, Tier.HOUR: HOURS}
+
+
 def tier_catalogues(state: State, host: int, tier: Tier, start_ms: int, end_ms: int) -> list[int]:
     """The numbers of the catalogues that have rows or intervals in `[start_ms, end_ms)`, in order of arrival."""
-    picture = take_picture(state, host, SAMPLES, start_ms, end_ms)
-    return list(dict.fromkeys([one.catalogue for one in picture.entries] + [row.catalogue for row in picture.head]))
+    if tier is Tier.RAW:
+        picture = take_picture(state, host, SAMPLES, start_ms, end_ms)
+        numbers = [one.catalogue for one in picture.entries] + [row.catalogue for row in picture.head]
+        return list(dict.fromkeys(numbers))
+    return take_view(state, host, _KINDS[tier], start_ms, end_ms).catalogues(start_ms, end_ms)
 
 
 def read_tier(
@@ -62,23 +69,14 @@ def read_tier(
     """
     if tier is Tier.RAW:
         raise ValueError("rows are no intervals")
-    picture = take_picture(state, host, SAMPLES, start_ms - LOOKBACK_MS, end_ms)
-    rows = read_rows(
-        session, state, picture.entries, picture.head, columns_of, {key: place for place, key in enumerate(keys)}
-    )
-    numbers = dict.fromkeys([one.catalogue for one in picture.entries] + [row.catalogue for row in picture.head])
-    counters = _counters(state, list(numbers), keys)
-    found = roll_up(
-        rows.timestamps, rows.values, counters, step_ms=Tier.MINUTE.step_ms, start_ms=start_ms, end_ms=end_ms
-    )
-    return combine([found], tier.step_ms)
+    kind = _KINDS[tier]
+    view = take_view(state, host, kind, start_ms, end_ms)
+    counters = counters_of(columns_of, view.catalogues(), keys)
+    parts = read_intervals(session, state, view, kind, columns_of, keys, counters, (start_ms, end_ms))
+    return combine(parts, tier.step_ms)
 
 
-def _counters(state: State, numbers: Sequence[int], keys: Sequence[str]) -> np.ndarray:
-    """Which of the series only grow: [keys]. Of a series that changed its kind the last one counts."""
-    kinds: dict[str, bool] = {}
-    for number in numbers:
-        with state.lock:
-            series = state.catalogues.series(number)
-        kinds.update((one.key, one.kind is MetricKind.COUNTER) for one in series)
-    return np.array([kinds.get(key, False) for key in keys], dtype=bool)
+def counters_of(columns_of: ColumnsOf, numbers: Sequence[int], keys: Sequence[str]) -> Flags:
+    """Which of the series only grow: [keys]. Of a series that changed its kind the last of the catalogues counts."""
+    kinds = {one.key: one.series.kind for number in numbers for one in columns_of(number)}
+    return np.array([kinds.get(key) is MetricKind.COUNTER for key in keys], dtype=bool)

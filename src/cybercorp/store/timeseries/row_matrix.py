@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from cybercorp.protocol.metrics import Series
 from cybercorp.store.timeseries.chunks import ChunkReader, DamagedChunkError
 from cybercorp.store.timeseries.reading import head_columns, slices_of
 from cybercorp.store.timeseries.rows import Floats, Integers
@@ -16,13 +17,16 @@ from cybercorp.store.timeseries.storage import ChunkBodies, ChunkEntry
 
 
 class SeriesPlace(Protocol):
-    """A series of a catalogue: its place there and its canonical key."""
+    """A series of a catalogue: its place there, its canonical key, itself."""
 
     @property
     def place(self) -> int: ...
 
     @property
     def key(self) -> str: ...
+
+    @property
+    def series(self) -> Series: ...
 
 
 ColumnsOf = Callable[[int], Sequence[SeriesPlace]]

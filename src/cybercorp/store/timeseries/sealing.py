@@ -25,6 +25,7 @@ from cybercorp.store.timeseries.head import rows_of
 from cybercorp.store.timeseries.index import bucket_of, phase_of
 from cybercorp.store.timeseries.rows import SealReport
 from cybercorp.store.timeseries.session import Session
+from cybercorp.store.timeseries.settling import Settler
 from cybercorp.store.timeseries.state import HeadRow, HostState, State
 from cybercorp.store.timeseries.storage import ChunkEntry, ChunkGoneError, HostMark
 
@@ -53,9 +54,10 @@ class Sealer:
         self._session = session
         self._clock = clock
         self._block_s = block_s
+        self._settler = Settler(session, clock, self._merge_run)
 
     def seal(self, *, everything: bool = False) -> SealReport:
-        """Seal what is due (or `everything`), then merge, then empty the log. Raises StorageError."""
+        """Seal what is due (or `everything`), merge, empty the log, roll up what is over. Raises StorageError."""
         state = self._session.state
         with state.lock:
             due = [host for host in state.hosts.values() if host.head.ready and (everything or self._is_due(host))]
@@ -66,7 +68,9 @@ class Sealer:
             rows += sum(len(one.rows) for one in done)
             chunks += sum(len(one.blocks) for one in done)
         merged, pending = self._merge(state)
-        return SealReport(hosts, rows, chunks, merged, self._trim(state), pending)
+        trimmed = self._trim(state)
+        settled, unsettled = self._settler.settle(state)
+        return SealReport(hosts, rows, chunks, merged, trimmed, pending or unsettled, settled)
 
     def _is_due(self, host: HostState) -> bool:
         waited = self._clock.monotonic() - host.head_since
@@ -120,7 +124,7 @@ class Sealer:
 
     def _encode(self, state: State, host: HostState, rows: Sequence[HeadRow]) -> Iterator[tuple[ChunkEntry, bytes]]:
         for kind in (SAMPLES, PROCESSES):
-            block = host.index(kind).next_block
+            block = (host.samples if kind == SAMPLES else host.processes).next_block
             of_kind = [row for row in rows if (row.catalogue != 0) is (kind == SAMPLES)]
             for part in _parts(host.host, of_kind):
                 catalogue = part[0].catalogue
@@ -145,7 +149,7 @@ class Sealer:
                 for run in index.runs(
                     now_ms=self._clock.now_ms(), longest_values=MERGED_VALUES, settled=SETTLED_CHUNKS, widths=widths
                 )
-                if not any((entry.id, -1) in state.damaged for entry in run)
+                if not any(state.is_damaged(entry.id) for entry in run)
             ]
         merged = sum(self._merge_run(state, run) for run in runs[:MAX_MERGES])
         return merged, len(runs) > MAX_MERGES

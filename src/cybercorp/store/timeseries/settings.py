@@ -16,8 +16,20 @@ class TimeSeriesSettings(msgspec.Struct, frozen=True, kw_only=True):
     processes_retention_ms: int = 14 * DAY_MS
     """Process tables older than this are dropped."""
 
+    minutes_retention_ms: int = 90 * DAY_MS
+    """Minutes (count, sum, minimum, maximum and last of each series) older than this are dropped."""
+
+    hours_retention_ms: int = 730 * DAY_MS
+    """Hours older than this are dropped."""
+
     max_bytes: int = 10 * 1024**3
-    """The oldest history is dropped when the database holds more than this."""
+    """When the database holds more than this the oldest rows are dropped; only then minutes, and last hours."""
+
+    minutes_max_bytes: int | None = None
+    """The oldest minutes are dropped when all take more than this; None: only `max_bytes` counts."""
+
+    hours_max_bytes: int | None = None
+    """The oldest hours are dropped when all take more than this; None: only `max_bytes` counts."""
 
     block_s: float = 60.0
     """Rows of a host wait this long in the log before they are sealed into a chunk."""

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from cybercorp.store.timeseries.chunks import DamagedChunkError, read_from
 from cybercorp.store.timeseries.intervals import Intervals, roll_up
-from cybercorp.store.timeseries.rollup_chunks import MINUTES, RollupReader, encode_rollup
+from cybercorp.store.timeseries.rollup_chunks import RollupReader, encode_rollup
+from cybercorp.store.timeseries.rollup_index import MINUTES
 from tests.unit.store.timeseries.tier_oracle import assert_intervals
 
 STEP_MS = 60_000
