@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from cybercorp.cli.commands.backups import register_backups
 from cybercorp.cli.groups import noun
 from cybercorp.cli.options import options_of
 from cybercorp.cli.output.columns import Column, iso_time, local_time
@@ -18,7 +19,8 @@ from cybercorp.core.units import format_bytes, format_decimal, format_seconds
 from cybercorp.protocol.servers import ServerInfo
 from cybercorp.security.display import safe_text
 
-app = noun("Run, check and describe the server.")
+app = noun("Run, check, back up, restore and describe the server.")
+register_backups(app)
 
 COLUMNS: tuple[Column[ServerInfo], ...] = (
     Column(key="version", value=lambda info: info.version),
