@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from cybercorp.core.errors import StorageError
 from cybercorp.store.files import FileLock, check_database_file, corrupt, storage_error
 from cybercorp.store.timeseries.chunks import DamagedChunkError, Read
 from cybercorp.store.timeseries.schema import upgrade
@@ -27,6 +28,7 @@ from cybercorp.store.timeseries.storage import (
 PAGE_BYTES = 8192
 _CHECKPOINT_PAGES = 1000
 _MAX_READERS = 8
+_CLOSING_BYTES = 64 * 1024**2  # unused pages given back when it is closed: half a second at most
 _WRITER_PRAGMAS = (
     f"PRAGMA page_size = {PAGE_BYTES}",
     "PRAGMA auto_vacuum = INCREMENTAL",
@@ -187,6 +189,8 @@ class SqliteStorage:
 
     def close(self) -> None:
         with self._reader_slots.all():
+            with contextlib.suppress(StorageError):  # whatever is wrong, the file is as good as it was
+                self.shrink(_CLOSING_BYTES)
             self._close_connections()
         self._lock.release()
 

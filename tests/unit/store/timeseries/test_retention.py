@@ -156,3 +156,13 @@ def test_catalogues_that_nobody_needs_are_deleted(tmp_path: Path) -> None:
         assert not store.knows_catalogue(2, FIRST.id)
         fill(store, 10, first_seq=100)
         assert ask(store, START_MS, START_MS + 10_000, 10_000, Aggregation.COUNT)[CPU.key] == [10.0]
+
+
+def test_a_closed_file_has_no_unused_pages(tmp_path: Path) -> None:
+    """What the log and merged chunks left behind is given back when the store is closed."""
+    with contextlib.closing(open_store(tmp_path)) as store:
+        _noise(store, 1, 300, np.random.default_rng(3))
+        unused = store.stats().unused_bytes
+    with contextlib.closing(open_store(tmp_path)) as store:
+        assert store.stats().unused_bytes == 0 < unused
+        assert store.check() == []
