@@ -42,6 +42,7 @@ from cybercorp.store.timeseries.rows import (
 from cybercorp.store.timeseries.sealing import Sealer
 from cybercorp.store.timeseries.session import Session
 from cybercorp.store.timeseries.settings import TimeSeriesSettings
+from cybercorp.store.timeseries.sizes import tier_stats
 from cybercorp.store.timeseries.spans import RowBlock, Spans
 from cybercorp.store.timeseries.sqlite import SqliteStorage
 from cybercorp.store.timeseries.state import State
@@ -177,12 +178,11 @@ class TimeSeries:
         return self._spans.rows(host, start_ms, end_ms)
 
     def bounds(self, host: int | None = None) -> tuple[int, int] | None:
-        """The oldest and the newest timestamp of samples and process tables, of one host or of all."""
+        """The oldest and the newest timestamp of one host or of all; to the minute where only rollups are left."""
         state = self._session.state
         with state.lock:
             hosts = list(state.hosts.values()) if host is None else [one for one in [state.hosts.get(host)] if one]
-            spans = [span for one in hosts for index in (one.samples, one.processes) if (span := index.bounds())]
-            spans += [span for one in hosts if (span := one.head.bounds())]
+            spans = [span for one in hosts if (span := one.bounds())]
         return (min(low for low, _ in spans), max(high for _, high in spans)) if spans else None
 
     def seal(self, *, everything: bool = False) -> SealReport:
@@ -198,6 +198,7 @@ class TimeSeries:
                     merged=report.merged + more.merged,
                     trimmed=report.trimmed + more.trimmed,
                     pending=more.pending,
+                    settled=report.settled + more.settled,
                 )
             return report
 
@@ -213,7 +214,7 @@ class TimeSeries:
                 known = state.hosts.get(host)
                 if known is None:
                     return
-                chunks = [entry for index in (known.samples, known.processes) for entry in index]
+                chunks = known.entries()
                 mark = HostMark(host, 0, state.next_log - 1)
             self._session.storage.drop_host(mark, chunks)
             with state.lock:
@@ -228,10 +229,9 @@ class TimeSeries:
             widths = dict(state.catalogues.widths)
             heads = [host.head for host in state.hosts.values()]
             head_rows, head_values = sum(map(len, heads)), sum(head.values(widths) for head in heads)
-            hosts = sum(1 for host in state.hosts.values() if host.head or host.samples or host.processes)
+            hosts = sum(1 for host in state.hosts.values() if host.has_history)
             damaged, refused, head_bytes = len(state.damaged) + len(state.notes), state.refused, state.head_bytes
-        samples = sum(entry.rows * widths.get(entry.catalogue, 0) for entry in entries)
-        samples += head_values
+        tiers = tier_stats(entries, widths)
         span = self.bounds()
         times = sorted(self._commit_ms)
         return TimeSeriesStats(
@@ -242,7 +242,7 @@ class TimeSeries:
             hosts=hosts,
             chunks=len(entries),
             chunk_bytes=sum(entry.size_bytes for entry in entries),
-            samples=samples,
+            samples=tiers[0].values + head_values,
             head_rows=head_rows,
             head_bytes=head_bytes,
             oldest_ms=span[0] if span else None,
@@ -252,6 +252,7 @@ class TimeSeries:
             commits=self._commits,
             commit_p99_ms=times[min(len(times) - 1, len(times) * 99 // 100)] if times else None,
             failed=self._session.failed,
+            tiers=tiers,
         )
 
     def damage(self) -> list[str]:

@@ -104,8 +104,25 @@ class RetainReport(NamedTuple):
     held: str = ""
 
 
+class TierStats(NamedTuple):
+    """What one tier takes: `name` is raw, 1m, 1h or processes; `rows` are rows or intervals, `values` those
+    of all series together. `oldest_ms` and `newest_ms` are None where the tier is empty.
+    """
+
+    name: str
+    chunks: int
+    size_bytes: int
+    rows: int
+    values: int
+    oldest_ms: int | None
+    newest_ms: int | None
+
+
 class TimeSeriesStats(NamedTuple):
-    """Sizes in bytes; `samples` counts values in chunks and in the log; `commit_p99_ms` is over the last 1,000."""
+    """Sizes in bytes; `samples` counts values in chunks and in the log; `commit_p99_ms` is over the last 1,000.
+
+    `tiers` are raw, 1m, 1h and processes, without what is in the log only.
+    """
 
     file_bytes: int
     wal_bytes: int
@@ -124,3 +141,4 @@ class TimeSeriesStats(NamedTuple):
     commits: int
     commit_p99_ms: float | None
     failed: str
+    tiers: list[TierStats]

@@ -16,8 +16,9 @@ from cybercorp.protocol.metrics import Catalogue, Series
 from cybercorp.store.timeseries.chunks import SAMPLES
 from cybercorp.store.timeseries.head import Head, Part, RowTuple
 from cybercorp.store.timeseries.head import HeadRow as HeadRow
-from cybercorp.store.timeseries.index import ChunkIndex
+from cybercorp.store.timeseries.index import MINUTE_MS, ChunkIndex
 from cybercorp.store.timeseries.log import LogReader
+from cybercorp.store.timeseries.rollup_index import HOURS, MINUTES, RollupIndex
 from cybercorp.store.timeseries.rows import LatestRow
 from cybercorp.store.timeseries.storage import CatalogueRow, ChunkEntry, ChunkStorage, HostMark
 
@@ -31,7 +32,19 @@ class HostState:
     `last` is the row of samples that arrived last while it is in memory; `latest` what was read of it from a chunk.
     """
 
-    __slots__ = ("dropped", "head", "head_since", "host", "last", "latest", "processes", "samples", "sealed")
+    __slots__ = (
+        "dropped",
+        "head",
+        "head_since",
+        "host",
+        "hours",
+        "last",
+        "latest",
+        "minutes",
+        "processes",
+        "samples",
+        "sealed",
+    )
 
     def __init__(self, host: int, mark: HostMark | None = None) -> None:
         self.host = host
@@ -39,13 +52,41 @@ class HostState:
         self.head_since = 0.0
         self.samples = ChunkIndex(host)
         self.processes = ChunkIndex(host)
+        self.minutes = RollupIndex(host, self.samples, MINUTES)
+        self.hours = RollupIndex(host, self.samples, HOURS)
         self.last: RowTuple | None = None
         self.latest: LatestRow | None = None
         self.sealed = mark.sealed if mark else 0
         self.dropped = mark.dropped if mark else 0
 
-    def index(self, kind: int) -> ChunkIndex:
-        return self.samples if kind == SAMPLES else self.processes
+    def index(self, kind: int) -> ChunkIndex | RollupIndex:
+        """The chunks of one kind."""
+        if kind == SAMPLES:
+            return self.samples
+        if kind == MINUTES:
+            return self.minutes
+        return self.hours if kind == HOURS else self.processes
+
+    def entries(self) -> list[ChunkEntry]:
+        """Every chunk of every kind."""
+        return [*self.samples, *self.processes, *self.minutes, *self.hours]
+
+    @property
+    def has_history(self) -> bool:
+        """Whether anything is known of it."""
+        return bool(self.head or self.samples or self.processes or self.minutes or self.hours)
+
+    def bounds(self) -> tuple[int, int] | None:
+        """The oldest and the newest timestamp; to the minute where only rollups are left."""
+        spans = [one for one in (self.samples.bounds(), self.processes.bounds(), self.head.bounds()) if one]
+        rolled = [one for one in (self.minutes.bounds(), self.hours.bounds()) if one]
+        if not spans:
+            spans = rolled
+        if not spans:
+            return None
+        low, high = min(one[0] for one in spans), max(one[1] for one in spans)
+        oldest = min((one[0] for one in rolled), default=low)
+        return (oldest if oldest <= low - MINUTE_MS else low), high
 
     @property
     def head_bytes(self) -> int:
@@ -191,7 +232,11 @@ class State:
 
     def entries(self) -> list[ChunkEntry]:
         """Every chunk of every host and kind."""
-        return [entry for host in self.hosts.values() for index in (host.samples, host.processes) for entry in index]
+        return [entry for host in self.hosts.values() for entry in host.entries()]
+
+    def is_damaged(self, chunk: int) -> bool:
+        """Whether any part of the chunk was found damaged."""
+        return any(key[0] == chunk for key in self.damaged)
 
     def forget_damage(self, chunk: int) -> None:
         """The chunk is gone."""
