@@ -21,7 +21,7 @@ from cybercorp.store.timeseries.postgres_reading import PostgresBodies, Readers
 from cybercorp.store.timeseries.postgres_schema import RESTORING, SCHEMA_NAME, WRITER_LOCK, upgrade
 from cybercorp.store.timeseries.storage import CatalogueRow, ChunkEntry, HostMark, Loaded, LogEntry, Sizes
 
-_STALE_HOURS = 3
+_STALE_HOURS = 9  # later than the last merge of what came in an hour
 _TRIMMED = "trimmed"
 _NEXT_LOG = "next_log"
 _LOAD_ROWS = 20_000
@@ -114,7 +114,7 @@ class PostgresStorage:
         self, chunks: Sequence[tuple[ChunkEntry, bytes]], marks: Sequence[HostMark], *, settled: bool = False
     ) -> None:
         with self._errors():
-            placed = [(part_of(entry, fresh=not settled), entry, body) for entry, body in chunks]
+            placed = [(part_of(entry, settled=settled), entry, body) for entry, body in chunks]
             self._bodies.ensure(self._writer, [part for part, _, _ in placed])
             with self._writer.transaction(), self._writer.cursor() as cursor:
                 self._insert(placed)
@@ -125,7 +125,7 @@ class PostgresStorage:
 
     def replace_chunks(self, old: Sequence[int], entry: ChunkEntry, body: bytes) -> None:
         with self._errors():
-            part = part_of(entry, fresh=False)
+            part = part_of(entry)
             self._bodies.ensure(self._writer, [part])
             with self._writer.transaction():
                 removed = self._remove(old)
@@ -300,7 +300,7 @@ class PostgresStorage:
                 f"SELECT {_ENTRY} FROM chunks WHERE tier = %s AND at_ms = %s",  # noqa: S608 - names of ours
                 (part.tier, part.at_ms),
             ).fetchall()
-            moved = [(part_of(entry, fresh=False), entry) for entry in map(ChunkEntry._make, found)]
+            moved = [(part_of(entry, settled=True), entry) for entry in map(ChunkEntry._make, found)]
             self._bodies.ensure(self._writer, [goal for goal, _ in moved])
             with self._writer.transaction(), self._writer.cursor() as cursor:
                 cursor.executemany(

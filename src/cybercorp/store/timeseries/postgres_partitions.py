@@ -1,6 +1,6 @@
 """Partitions of the log and of chunk bodies: which one a row lies in, made ahead, dropped when nothing is in them.
 
-Fresh chunks of samples and process tables lie in the tier FRESH by the hour in which they arrived. Merging leaves them
+Short chunks of samples and process tables lie in the tier FRESH by the hour in which they arrived. Merging leaves them
 there as waste and writes the long chunk to the partition of its own time; an hour with no chunk left goes as a whole.
 So what is written every minute never makes PostgreSQL clean up row by row.
 """
@@ -24,6 +24,7 @@ _DAY_MS = 24 * _HOUR_MS
 _SPANS_MS = {FRESH: _HOUR_MS, 1: _DAY_MS, 2: _DAY_MS, 3: 10 * _DAY_MS, 4: 100 * _DAY_MS}
 _LONGEST_MS = 100 * _DAY_MS
 _FRESH_KINDS = (1, 2)
+_LONG_MS = _HOUR_MS
 # A reader holds a table for one short statement; whoever holds it for longer (a dump) is not waited for.
 _DROP_WAIT = "SET LOCAL lock_timeout = '300ms'"
 _COUNTS = "SELECT tier, at_ms, count(*), sum(size_bytes) FROM chunks GROUP BY 1, 2"
@@ -48,9 +49,9 @@ class Part(NamedTuple):
         return Part(self.tier, self.number + 1)
 
 
-def part_of(entry: ChunkEntry, *, fresh: bool) -> Part:
-    """Where the body of a chunk goes."""
-    if fresh and entry.kind in _FRESH_KINDS:
+def part_of(entry: ChunkEntry, *, settled: bool = False) -> Part:
+    """Where the body of a chunk goes; a `settled` one is not merged soon, however short it is."""
+    if not settled and entry.kind in _FRESH_KINDS and entry.end_ms - entry.start_ms < _LONG_MS:
         return Part(FRESH, entry.received_ms // _HOUR_MS)
     return Part(entry.kind, entry.start_ms // _span(entry.kind))
 

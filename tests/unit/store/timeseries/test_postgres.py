@@ -57,7 +57,7 @@ def test_an_hour_goes_when_all_of_it_is_merged(storage: PostgresStorage) -> None
     for number in range(4):
         storage.add_chunks([(entry(number + 1, at_ms=START_MS + number * HOUR_MS), b"abc")], [])
     hour = START_MS // HOUR_MS
-    storage.replace_chunks([1, 2], entry(10), b"abcdef")
+    storage.replace_chunks([1, 2], entry(10)._replace(end_ms=START_MS + 4 * HOUR_MS), b"abcdef")
     assert storage.sizes().unused_bytes == 6
     storage.trim_log(0, 1, [])
     left = tables(storage)
@@ -72,7 +72,7 @@ def test_an_hour_goes_when_all_of_it_is_merged(storage: PostgresStorage) -> None
 def test_what_nothing_merges_moves_to_its_day(storage: PostgresStorage) -> None:
     """A lonely chunk does not hold an old hour for ever."""
     storage.add_chunks([(entry(1), b"one")], [])
-    storage.add_chunks([(entry(2, at_ms=START_MS + 6 * HOUR_MS), b"two")], [])
+    storage.add_chunks([(entry(2, at_ms=START_MS + 12 * HOUR_MS), b"two")], [])
     storage.trim_log(0, 1, [])
     assert f"chunk_bodies_0_{START_MS // HOUR_MS}" not in tables(storage)
     for number, expected in ((1, b"one"), (2, b"two")):
