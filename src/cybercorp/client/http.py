@@ -138,26 +138,35 @@ class HttpTransport:
     async def stream(self, path: str, *, params: Params = ()) -> AsyncGenerator[bytes, None]:
         """The body of a GET piece by piece, as it is asked for; closing the generator ends the request.
 
-        Raises as `call` does. Where the server breaks off, the body may simply end: check that it is whole.
+        Raises as `call` does, and UnreachableError (`cut`) where the server breaks off.
         """
+        begun = False
         try:
             request = self._client.build_request("GET", path, params=present(params))
             if isinstance(self._client, httpx.Client):
                 with contextlib.closing(self._client.send(request, stream=True)) as response:
                     self._check_download(response, b"" if response.status_code < 400 else response.read())
                     for piece in response.iter_bytes():
+                        begun = True
                         yield piece
                 return
             answer = await self._client.send(request, stream=True)
             try:
                 self._check_download(answer, b"" if answer.status_code < 400 else await answer.aread())
                 async for piece in answer.aiter_bytes():
+                    begun = True
                     yield piece
             finally:
                 await answer.aclose()
         except httpx.InvalidURL as error:
             raise InvalidInputError(f"The address {self._url} cannot be used: {error}.", hint="Correct it.") from error
         except httpx.HTTPError as error:
+            if begun and isinstance(error, _CUT):
+                raise UnreachableError(
+                    f"The server at {self._url} broke its answer off.",
+                    hint="Try again; if it happens again, read its log.",
+                    code="cut",
+                ) from error
             raise self._unreachable(error) from error
 
     def _check_download(self, response: httpx.Response, body: bytes) -> None:

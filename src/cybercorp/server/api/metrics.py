@@ -20,7 +20,7 @@ from cybercorp.protocol.metrics import (
 )
 from cybercorp.protocol.registry import Permission
 from cybercorp.server.api.parameters import Selectors
-from cybercorp.server.api.responses import problems
+from cybercorp.server.api.responses import TypedStream, problems
 from cybercorp.server.services.exports import ExportFormat, ExportRequest
 from cybercorp.server.services.query_plans import DEFAULT_POINTS, MAX_SERIES, QueryRequest
 from cybercorp.server.wiring import Services
@@ -175,4 +175,4 @@ class MetricController(Controller):
         )
         hosts = services.hosts.select(selector or [])
         services.exports.check(request, hosts)
-        return Stream(services.exports.stream(request, hosts, format), media_type=_MEDIA_TYPES[format])
+        return TypedStream(services.exports.stream(request, hosts, format), media_type=_MEDIA_TYPES[format])
