@@ -59,10 +59,45 @@ async def test_live(size: tuple[int, int]) -> None:
 async def test_past() -> None:
     """A past instant: ◀, the cursor on the time bar, the hosts of then."""
     async with dashboard(client=prod(), size=(120, 24)) as seat:
-        await seat.press("left_curly_bracket")
+        await seat.press("left_parenthesis")
         await seat.sees("10 hosts")
         await seat.sees("▼")
         approve("past_120x24", seat.lines())
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_playing(size: tuple[int, int]) -> None:
+    """The past plays: ▶ and how fast, the keys that it takes first in the footer, the past said in words."""
+    async with dashboard(client=prod(), size=size) as seat:
+        await seat.press("left_parenthesis")
+        await seat.sees("10 hosts")
+        await seat.press("full_stop", "full_stop")
+        await seat.sees("▶ 60×")
+        await seat.sees("space pause")
+        seat.app.session.instant.playing = False  # the picture stands still
+        seat.app.playing_changed()
+        seat.app.session.instant.go(START_MS - 300_000)
+        seat.app.session.instant.playing = True
+        front = seat.app.front
+        assert front is not None
+        front.instant_changed()
+        await seat.until(lambda: not front.catching_up, "drawn")
+        seat.app.session.instant.playing = True
+        front.renew()
+        await seat.pilot.pause()
+        approve(f"playing_{size[0]}x{size[1]}", seat.lines())
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_recording(size: tuple[int, int]) -> None:
+    """A recording: REC, its file's name, its last instant instead of the present, no line to add a host."""
+    span = (START_MS - 1_500_000, START_MS - 60_000)
+    async with dashboard(client=prod(), size=size, recorded=span, title="incident.ccrec") as seat:
+        await seat.press("l")
+        await seat.press("left_square_bracket", "left_square_bracket")
+        await seat.sees("10 hosts")
+        await seat.until(lambda: "▲" in seat.lines()[-3] and "✖" in seat.lines()[-3], "marks")
+        approve(f"recording_{size[0]}x{size[1]}", seat.lines())
 
 
 async def test_stale() -> None:

@@ -71,15 +71,18 @@ async def dashboard(
     notices: Callable[[], list[str]] | None = None,
     ascii_glyphs: bool = False,
     settled: bool = True,
+    recorded: tuple[int, int] | None = None,
+    title: str = "",
 ) -> AsyncIterator[Seat]:
-    """A dashboard that shows its first picture (`settled`), with `rows` hosts."""
+    """A dashboard that shows its first picture (`settled`), with `rows` hosts; or that of a recording."""
     fleet = [summary(number) for number in range(rows)] if isinstance(rows, int) else list(rows)
     made = client or FakeClient(fleet, clock=ManualClock(now_ms=START_MS))
-    app = DashboardApp(Session(lambda: made, made.clock), notices=notices, ascii_glyphs=ascii_glyphs)
+    session = Session(lambda: made, made.clock, recorded=recorded)
+    app = DashboardApp(session, notices=notices, ascii_glyphs=ascii_glyphs, title=title)
     async with app.run_test(size=size, notifications=True) as pilot:
         seat = Seat(app, pilot, made)
         if settled:
-            await seat.sees("LIVE")
+            await seat.sees("LIVE" if recorded is None else "REC")
             await seat.until(lambda: ("metrics.query") in {name for name, _ in made.calls} or not fleet)
             await pilot.pause()
         yield seat

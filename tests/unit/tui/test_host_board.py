@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 
 from cybercorp.core.errors import UnreachableError
 from cybercorp.protocol.processes import ProcessTable
+from cybercorp.tui.state.processes_order import ProcessSort
 from cybercorp.tui.widgets.chart_panel import ChartPanel
 from cybercorp.tui.widgets.host_board import HostBoard
 from cybercorp.tui.widgets.panel import Panel
@@ -207,6 +208,71 @@ async def test_pointing_at_the_chart_names_who_was_busy() -> None:
         await settled(app, pilot)
         assert found(app, "innocent")
         assert not found(app, "Processes 1 at ")
+
+
+async def test_the_arrows_ask_a_chart_who_did_it() -> None:
+    """The cursor walks through a chart by key: the processes of its instant, by the chart's resource; esc ends it."""
+    calls = HostCalls(HostRows())
+    async with opened(seconds=0, calls=calls) as (app, board, pilot):
+        app.board.take_catalogue(app.calls.catalogue())
+        for second in range(120):
+            board.take_row(app.calls.row(START + second * 1000))
+            name = "culprit" if second < 60 else "innocent"
+            table = table_of((5, 1, name, 0.9, 1 << 20), (6, 1, "large", 0.1, 9 << 30), at_ms=START + second * 1000)
+            board.take_processes(app.calls.table(table))
+        await settled(app, pilot)
+        order = (board.view.processes.sort, board.view.processes.descending)
+        assert board.next_chart()
+        await pilot.pause()
+        assert app.focused is app.query_one("#cpu")
+        for _ in range(200):
+            await pilot.press("left")
+            if found(app, "culprit"):
+                break
+        assert found(app, "culprit")
+        assert found(app, "Processes 2 at ")
+        assert board.next_chart()
+        await pilot.pause()
+        assert app.focused is app.query_one("#memory")
+        assert board.view.processes.sort is ProcessSort.MEMORY
+        await pilot.press("left", "down", "enter")
+        assert len(app.chosen) == 1
+        assert board.view.processes.selected_index == 1
+        assert board.step_back()
+        await settled(app, pilot)
+        assert (board.view.processes.sort, board.view.processes.descending) == order
+        assert found(app, "innocent")
+        assert not found(app, "Processes 2 at ")
+
+
+async def test_a_past_chart_is_asked_for_the_table_that_covers_the_instant() -> None:
+    """A recorded table tells the seconds before it: the first one after the instant is the answer."""
+    calls = HostCalls(HostRows())
+    async with opened(calls=calls) as (app, board, pilot):
+        board.show_instant(START - 600_000)
+        await settled(app, pilot)
+        calls.asked.clear()
+        board.point(START - 640_000)
+        await settled(app, pilot)
+        assert ("processes", START - 630_000) in calls.asked
+
+
+async def test_the_newest_instant_is_drawn_and_none_is_asked_for_twice_at_once() -> None:
+    """Fifty steps while the server thinks are two questions: the first and the last."""
+    calls = HostCalls(HostRows())
+    async with opened(calls=calls) as (app, board, pilot):
+        calls.gate = asyncio.Event()
+        calls.asked.clear()
+        board.show_instant(START - 10_000)
+        await pilot.pause()
+        for step in range(2, 51):
+            board.show_instant(START - step * 10_000)
+        assert board.catching_up
+        calls.gate.set()
+        await settled(app, pilot)
+        assert not board.catching_up
+        assert [at for name, at in calls.asked if name == "latest"] == [START - 10_000, START - 500_000]
+        assert board.view.at_ms == START - 500_000
 
 
 async def test_the_selected_row_stays_where_it_is() -> None:

@@ -61,7 +61,9 @@ def busy_table(second: int, count: int = 60) -> ProcessTable:
     )
 
 
-async def picture(size: tuple[int, int], *, cores: int = 8, ascii_glyphs: bool = False, tree: bool = False) -> str:
+async def picture(
+    size: tuple[int, int], *, cores: int = 8, ascii_glyphs: bool = False, tree: bool = False, who: bool = False
+) -> str:
     """What the board shows after five busy minutes."""
     rows = HostRows(cores=cores, sensors=True, disks=("nvme0n1", "nvme0n1p1", "sda"))
     app = BoardApp(HostCalls(rows), ascii_glyphs=ascii_glyphs)
@@ -80,6 +82,11 @@ async def picture(size: tuple[int, int], *, cores: int = 8, ascii_glyphs: bool =
         await app.workers.wait_for_complete()
         await pilot.pause()
         await pilot.pause()
+        if who:
+            board.next_chart()
+            await pilot.press(*["left"] * 4)
+            await app.workers.wait_for_complete()
+            await pilot.pause()
         return "\n".join(line.rstrip() for line in screen_text(app)) + "\n"
 
 
@@ -92,6 +99,8 @@ async def picture(size: tuple[int, int], *, cores: int = 8, ascii_glyphs: bool =
         ("host_200x50_256_cores", (200, 50), {"cores": 256}),
         ("host_120x40_tree", (120, 40), {"tree": True}),
         ("host_80x24_ascii", (80, 24), {"ascii_glyphs": True}),
+        ("host_80x24_who", (80, 24), {"who": True}),
+        ("host_120x40_who", (120, 40), {"who": True}),
     ],
 )
 async def test_the_screen_looks_as_it_was_approved(

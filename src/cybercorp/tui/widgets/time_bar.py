@@ -156,8 +156,10 @@ class TimeBar(Widget):
         kept = cells[:at] + [Run(piece, one.tone) for one in label for piece in one.text] + cells[at + taken :]
         past = self._past_word()
         middle = (width - len(past)) // 2
-        if all(cell.text == "─" for cell in kept[middle : middle + len(past)]):  # marks and cursor matter more
-            kept[middle : middle + len(past)] = [Run(letter, Tone.ACCENT) for letter in past]
+        for start in sorted(range(max(width - len(past), 0)), key=lambda one: abs(one - middle)):
+            if all(cell.text == "─" for cell in kept[start : start + len(past)]):  # marks and cursor matter more
+                kept[start : start + len(past)] = [Run(letter, Tone.ACCENT) for letter in past]
+                break
         return fit(_join(kept), width)
 
     def _past_word(self) -> str:
