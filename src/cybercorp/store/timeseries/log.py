@@ -16,7 +16,7 @@ import numpy as np
 import zstandard
 
 from cybercorp.store.timeseries.batches import BatchHead, DamagedBatchError, frame_span, unpack_frame, unpack_head
-from cybercorp.store.timeseries.chunks import DamagedChunkError
+from cybercorp.store.timeseries.chunks import DamagedChunkError, Read
 from cybercorp.store.timeseries.head import HeadRow, Logged, Packed, Part, RowTuple
 from cybercorp.store.timeseries.rows import Integers
 from cybercorp.store.timeseries.storage import ChunkBodies, ChunkGoneError, ChunkStorage
@@ -68,20 +68,25 @@ class _Entry:
         head = self.head
         if head is None or not (wanted := set(frames) - self._read):
             return
-        with reader.log_body(self.number) as read:
-            for frame in sorted(wanted):
-                self._read.add(frame)
-                try:
-                    start, length = frame_span(head, frame)
-                    places, bodies = unpack_frame(head, frame, read(start, length))
-                except _DAMAGE as error:
-                    rows = np.flatnonzero(head.frames == frame)
-                    sentence = _sentence(self.number, str(error), head.hosts[rows], head.timestamps[rows])
-                    note(self.number, frame, sentence)
-                    continue
-                for place, body in zip(places.tolist(), bodies, strict=True):
-                    self.bodies[place] = body
-                self.size_bytes += sum(map(len, bodies))
+        self._read |= wanted
+        try:
+            with reader.log_body(self.number) as read:
+                for frame in sorted(wanted):
+                    self._read_frame(head, frame, read, note)
+        except DamagedChunkError as error:
+            note(self.number, -1, _sentence(self.number, str(error), head.hosts, head.timestamps))
+
+    def _read_frame(self, head: BatchHead, frame: int, read: Read, note: Note) -> None:
+        try:
+            start, length = frame_span(head, frame)
+            places, bodies = unpack_frame(head, frame, read(start, length))
+        except _DAMAGE as error:
+            rows = np.flatnonzero(head.frames == frame)
+            note(self.number, frame, _sentence(self.number, str(error), head.hosts[rows], head.timestamps[rows]))
+            return
+        for place, body in zip(places.tolist(), bodies, strict=True):
+            self.bodies[place] = body
+        self.size_bytes += sum(map(len, bodies))
 
     def row(self, place: int) -> HeadRow | None:
         """A row whose frame was read; None where it is damaged."""

@@ -76,7 +76,8 @@ class SqliteStorage:
 
     def log_heads(self) -> Iterator[tuple[int, int, bytes]]:
         with self._errors():
-            yield from self._writer.execute("SELECT number, received_ms, head FROM log ORDER BY number")
+            found = self._writer.execute("SELECT number, received_ms, head FROM log ORDER BY number")
+            yield from ((number, received_ms, _bytes(head)) for number, received_ms, head in found)
 
     def append(self, entry: LogEntry, catalogues: Sequence[CatalogueRow]) -> None:
         with self._transaction() as connection:
@@ -280,8 +281,7 @@ class SqliteBodies:
         found = self._connection.execute("SELECT head FROM log WHERE number = ?", (number,)).fetchone()
         if found is None:
             raise ChunkGoneError
-        head: bytes = found[0]
-        return head
+        return _bytes(found[0])
 
     def log_body(self, number: int) -> AbstractContextManager[Read]:
         return self._open("log", number)
@@ -293,6 +293,8 @@ class SqliteBodies:
         except sqlite3.OperationalError as error:
             if "no such rowid" in str(error):
                 raise ChunkGoneError from None
+            if "cannot open value" in str(error):  # its type is damaged
+                raise DamagedChunkError(str(error)) from None
             raise
 
         def read(offset: int, length: int) -> bytes:
@@ -360,3 +362,8 @@ def checksum_of(row: Sequence[object]) -> int:
 
 def _checked(rows: Iterable[Sequence[object]]) -> list[tuple[object, ...]]:
     return [(*row, checksum_of(row)) for row in rows]
+
+
+def _bytes(value: object) -> bytes:
+    """A blob; of what a flipped bit made something else, bytes that are none of ours."""
+    return value if isinstance(value, bytes) else b"?"

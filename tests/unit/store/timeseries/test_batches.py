@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -22,6 +23,7 @@ from cybercorp.store.timeseries.batches import (
     unpack_frame,
     unpack_head,
 )
+from cybercorp.store.timeseries.rows import StoredRow
 from cybercorp.store.timeseries.whole_batches import unpack_whole
 
 NUMBERS = st.integers(-(2**62), 2**62)
@@ -58,6 +60,12 @@ def whole(number: int, batch: Batch) -> bytes:
     head = struct.pack("<IIQ", len(lengths), len(streams), number)
     payload = b"".join((head, streams, numbers.tobytes(), *batch.bodies))
     return b"CCL1" + struct.pack("<I", zlib.crc32(payload)) + payload
+
+
+def whole_of_rows(number: int, rows: Sequence[StoredRow]) -> bytes:
+    """An entry as the first version wrote it, of samples with catalogue 1."""
+    hosts, streams, seqs, times, received, _, _, bodies = zip(*rows, strict=True)
+    return whole(number, Batch(hosts, streams, seqs, times, received, [1] * len(rows), bodies))
 
 
 @given(BATCHES)
