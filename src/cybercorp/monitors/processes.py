@@ -17,6 +17,7 @@ else:
     from cybercorp.monitors.portable_processes import PortableProcesses as MachineProcesses
 
 _START_TOLERANCE_MS = 2_000  # start times are derived from the boot time, which is known to a second only
+_DIGITS = 4  # of a share of a core: a hundredth of a per cent; noise would cost bytes for ever
 SHORTEST_S = 0.2  # twenty clock ticks: over less, shares of a core would be noise
 
 COLUMNS = (
@@ -57,10 +58,10 @@ class _Rates:
         elapsed_s = now - self.measured_at
         if elapsed_s < SHORTEST_S:
             return
-        self.cpu = max(0.0, reading.cpu_time_s - self.cpu_time_s) / elapsed_s
+        self.cpu = round(max(0.0, reading.cpu_time_s - self.cpu_time_s) / elapsed_s, _DIGITS)
         if reading.io is not None and self.io is not None:
-            self.read_rate = max(0, reading.io[0] - self.io[0]) / elapsed_s
-            self.write_rate = max(0, reading.io[1] - self.io[1]) / elapsed_s
+            self.read_rate = float(round(max(0, reading.io[0] - self.io[0]) / elapsed_s))
+            self.write_rate = float(round(max(0, reading.io[1] - self.io[1]) / elapsed_s))
         else:
             self.read_rate = self.write_rate = None
         self.cpu_time_s, self.io, self.measured_at = reading.cpu_time_s, reading.io, now

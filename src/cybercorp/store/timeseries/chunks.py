@@ -5,7 +5,7 @@
     directory  for each slice: its length, its CRC-32 (seeded with its number, so that a swapped one is noticed)
     table      what the form needs beside the slices
     slices     of samples sealed lately: one (`short_blocks`); of merged ones: the timestamps, then one for each series
-               that changes (`long_blocks`); of process tables: timestamps, lengths, packed bodies
+               that changes (`long_blocks`); of process tables: timestamps, lengths, packed bodies (`process_tables`)
 
 A reader of one series of a merged chunk reads header, directory and two or three slices. Every slice is checked before
 it is decoded. Values come back bit by bit as they were, NaN payloads and −0.0 included. Chunks of the first version are
@@ -26,6 +26,7 @@ import numpy as np
 from cybercorp.store.timeseries import first_format
 from cybercorp.store.timeseries.integer_columns import decode_integers, encode_integers
 from cybercorp.store.timeseries.long_blocks import ColumnsReader, encode_columns
+from cybercorp.store.timeseries.process_tables import MAGIC, TablesReader, encode_tables
 from cybercorp.store.timeseries.rows import Floats, Integers
 from cybercorp.store.timeseries.short_blocks import BlockReader, encode_block
 
@@ -37,6 +38,7 @@ _HEADER = struct.Struct("<4sBBBxqqIIIII")
 _CRC_AT = PREFIX_BYTES - 4
 _FIRST, _SLICES, _SHORT, _LONG = range(4)
 _SHORT_ROWS = 256
+_MANY_TABLES = 32
 _ENTRY = np.dtype([("length", "<u2"), ("crc", "<u4")])
 _WIDE_ENTRY = np.dtype([("length", "<u4"), ("crc", "<u4")])
 _MAX_DIRECTORY = 1 << 26
@@ -63,10 +65,12 @@ def encode_samples(owner: Owner, timestamps: Integers, values: Floats, *, lastin
 
 
 def encode_processes(owner: Owner, timestamps: Integers, bodies: Sequence[bytes]) -> bytes:
-    """A chunk of process tables, each as it came (MessagePack), compressed together."""
-    lengths = np.array([len(body) for body in bodies], dtype=np.int64)
-    packed = zlib.compress(b"".join(bodies), 6)
-    slices = [encode_integers(timestamps), encode_integers(lengths), packed]
+    """A chunk of process tables (MessagePack): a few compressed together, many taken apart into columns."""
+    if len(bodies) >= _MANY_TABLES:
+        slices = [encode_integers(timestamps), b"", encode_tables(bodies)]
+    else:
+        lengths = np.array([len(body) for body in bodies], dtype=np.int64)
+        slices = [encode_integers(timestamps), encode_integers(lengths), zlib.compress(b"".join(bodies), 6)]
     return pack_chunk(PROCESSES, owner, len(timestamps), slices)
 
 
@@ -125,9 +129,12 @@ class ChunkReader:
     def bodies(self) -> list[bytes]:
         """The process tables, as they came."""
         with _noticed():
-            ends = np.cumsum(self._integers(1)).tolist()
-        data = zlib.decompress(self.slice_bytes(2))
-        return [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+            return self._tables.bodies() if self._tables is not None else self._joined_bodies()
+
+    def body(self, number: int) -> bytes:
+        """One process table, as it came."""
+        with _noticed():
+            return self._tables.body(number) if self._tables is not None else self._joined_bodies()[number]
 
     def check(self) -> None:
         """Verify every slice."""
@@ -149,6 +156,17 @@ class ChunkReader:
     @cached_property
     def _long(self) -> ColumnsReader:
         return ColumnsReader(self._table, self.rows, self._columns - 1, lambda place: self.slice_bytes(place + 1))
+
+    @cached_property
+    def _tables(self) -> TablesReader | None:
+        """The process tables, where they were taken apart."""
+        data = self.slice_bytes(2)
+        return TablesReader(data) if data.startswith(MAGIC) else None
+
+    def _joined_bodies(self) -> list[bytes]:
+        ends = np.cumsum(self._integers(1)).tolist()
+        data = zlib.decompress(self.slice_bytes(2))
+        return [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
     def _integers(self, number: int) -> Integers:
         data = self.slice_bytes(number)

@@ -78,7 +78,7 @@ class Instants:
         with self._session.storage.reader() as bodies:
             try:
                 with bodies.open(found.entry.id) as read:
-                    return ChunkReader(read, found.entry.owner, 3).bodies()[found.position]
+                    return ChunkReader(read, found.entry.owner, 3).body(found.position)
             except DamagedChunkError as error:
                 self._session.note_damage(state, found.entry, -1, str(error))
                 return None
