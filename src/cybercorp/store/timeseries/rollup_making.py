@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -45,12 +45,12 @@ class RollupMaker:
         first: Intervals | None = None
         shared: RowNumbers | None = None
         slices: dict[str, bytes] = {}
-        for group in self._groups(view, keys):
+        for group in self._groups(view, keys, start_ms, end_ms):
             found = self._read(state, view, kind, group, (start_ms, end_ms))
             if not len(found.starts):
                 return []
             first, shared = first or found, shared or shared_numbers(found)
-            slices.update((key, encode_columns(found, shared, place)) for place, key in enumerate(group))
+            slices.update(self._encode(found, shared, group, owners))
         if first is None or shared is None:
             return []
         entry = _entry(view, kind, first, start_ms, end_ms)
@@ -63,8 +63,21 @@ class RollupMaker:
             made.append((entry._replace(catalogue=number, size_bytes=len(body)), body))
         return made
 
-    def _groups(self, view: View, keys: Sequence[str]) -> list[Sequence[str]]:
-        rows = max(1440, sum(entry.rows for entry in view.entries))
+    def _encode(
+        self, found: Intervals, shared: RowNumbers, keys: Sequence[str], owners: Mapping[str, int]
+    ) -> Iterator[tuple[str, bytes]]:
+        """Series of one chunk together: one may tell another."""
+        columns = {key: column for column, key in enumerate(keys)}
+        for number in dict.fromkeys(owners[key] for key in keys):
+            chosen = {one.place: one.key for one in self._columns[number] if one.key in columns}
+            chosen = {place: key for place, key in chosen.items() if owners[key] == number}
+            made = encode_columns(found, shared, {place: columns[key] for place, key in chosen.items()})
+            yield from ((key, made[place]) for place, key in chosen.items())
+
+    @staticmethod
+    def _groups(view: View, keys: Sequence[str], start_ms: int, end_ms: int) -> list[Sequence[str]]:
+        inside = (entry.rows for entry in view.entries if entry.start_ms < end_ms and entry.end_ms >= start_ms)
+        rows = max(1440, sum(inside))
         width = max(1, WORKING_VALUES // rows)
         return [keys[at : at + width] for at in range(0, len(keys), width)]
 

@@ -19,7 +19,7 @@ from cybercorp.store.timeseries.intervals import Flags, Intervals, no_intervals,
 from cybercorp.store.timeseries.reading import slices_of, take_picture
 from cybercorp.store.timeseries.rollup_chunks import RollupReader
 from cybercorp.store.timeseries.rollup_index import HOURS, MINUTES, RollupSet, covering, periods_of
-from cybercorp.store.timeseries.row_matrix import ColumnsOf, read_rows
+from cybercorp.store.timeseries.row_matrix import ColumnsOf, RowMatrix, read_rows
 from cybercorp.store.timeseries.session import Session
 from cybercorp.store.timeseries.state import HeadRow, State
 from cybercorp.store.timeseries.storage import ChunkEntry
@@ -233,9 +233,16 @@ def _from_rows(
     end_ms: int,
 ) -> Intervals:
     from_ms = start_ms - LOOKBACK_MS
-    entries = [one for one in view.entries if one.start_ms < end_ms and one.end_ms >= from_ms]
+    entries = [one for one in view.entries if one.start_ms < end_ms and one.end_ms >= start_ms]
     head = [row for row in view.head if from_ms <= row.timestamp_ms < end_ms]
-    if not any(one.end_ms >= start_ms for one in entries) and not head:
+    if not entries and not any(row.timestamp_ms >= start_ms for row in head):
         return no_intervals(len(places))
     rows = read_rows(session, state, entries, head, columns_of, places)
+    before = [one for one in view.entries if from_ms <= one.end_ms < start_ms] if counters.any() else []
+    if before:  # what the counters grew from
+        names = {key for key, place in places.items() if counters[place]}
+        earlier = read_rows(
+            session, state, before, [], lambda number: [one for one in columns_of(number) if one.key in names], places
+        )
+        rows = RowMatrix.joined(earlier.since(from_ms), rows)
     return roll_up(rows.timestamps, rows.values, counters, step_ms=MINUTE_MS, start_ms=start_ms, end_ms=end_ms)

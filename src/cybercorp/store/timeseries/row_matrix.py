@@ -38,6 +38,18 @@ class RowMatrix(NamedTuple):
     timestamps: Integers
     values: Floats
 
+    def since(self, start_ms: int) -> RowMatrix:
+        """The rows that are not older."""
+        chosen = self.timestamps >= start_ms
+        return self if chosen.all() else RowMatrix(self.timestamps[chosen], self.values[chosen])
+
+    @staticmethod
+    def joined(first: RowMatrix, second: RowMatrix) -> RowMatrix:
+        """The rows of one, then those of the other."""
+        return RowMatrix(
+            np.concatenate((first.timestamps, second.timestamps)), np.concatenate((first.values, second.values))
+        )
+
 
 def read_rows(
     session: Session,
