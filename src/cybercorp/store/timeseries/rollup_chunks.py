@@ -7,21 +7,22 @@ last row, milliseconds covered), then one slice for each series of the catalogue
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from cybercorp.store.timeseries.chunks import ChunkReader, DamagedChunkError, Owner, Read, pack_chunk
+from cybercorp.store.timeseries.integer_columns import decode_integers, encode_integers
 from cybercorp.store.timeseries.intervals import Intervals
 from cybercorp.store.timeseries.rollup_columns import (
     NO_VALUES,
     RowNumbers,
     SeriesIntervals,
-    decode_integers,
     decode_series,
-    encode_integers,
-    encode_series,
+    decode_whole,
+    encode_group,
 )
+from cybercorp.store.timeseries.rollup_whole import Whole
 from cybercorp.store.timeseries.rows import Integers
 
 SHARED_SLICES = 2
@@ -31,7 +32,9 @@ _LENGTHS = struct.Struct("<III")
 def encode_rollup(kind: int, owner: Owner, intervals: Intervals, places: Sequence[int | None], step_ms: int) -> bytes:
     """A chunk; series i of the catalogue is column `places[i]` of the intervals, None for one that has no value."""
     shared = shared_numbers(intervals)
-    columns = [encode_columns(intervals, shared, place) if place is not None else NO_VALUES for place in places]
+    chosen = {number: place for number, place in enumerate(places) if place is not None}
+    made = encode_columns(intervals, shared, chosen)
+    columns = [made.get(number, NO_VALUES) for number in range(len(places))]
     return join_rollup(kind, owner, intervals, shared, columns, step_ms)
 
 
@@ -44,9 +47,13 @@ def shared_numbers(intervals: Intervals) -> RowNumbers:
     return RowNumbers(intervals.rows, elapsed)
 
 
-def encode_columns(intervals: Intervals, shared: RowNumbers, place: int) -> bytes:
-    """The slice of one series, column `place` of the intervals."""
-    return encode_series(SeriesIntervals(*(np.ascontiguousarray(one[:, place]) for one in intervals[3:])), shared)
+def encode_columns(intervals: Intervals, shared: RowNumbers, places: Mapping[int, int]) -> dict[int, bytes]:
+    """Slices of one chunk: series n of the catalogue is column `places[n]` of the intervals."""
+    group = {
+        number: SeriesIntervals(*(np.ascontiguousarray(one[:, place]) for one in intervals[3:]))
+        for number, place in places.items()
+    }
+    return encode_group(group, shared)
 
 
 def join_rollup(
@@ -76,6 +83,7 @@ class RollupReader:
         rows, offsets, elapsed = parts
         self.last_at: Integers = self.starts + offsets
         self._shared = RowNumbers(rows, elapsed)
+        self._wholes: dict[int, Whole] = {}
 
     def read(
         self,
@@ -92,7 +100,7 @@ class RollupReader:
         arrays[0][:] = arrays[1][:] = 0.0
         for number, column in columns:
             try:
-                found = decode_series(self._chunk.slice_bytes(number + SHARED_SLICES), self._shared)
+                found = decode_series(self._chunk.slice_bytes(number + SHARED_SLICES), self._shared, self._whole)
             except DamagedChunkError as error:
                 if damaged is None:
                     raise
@@ -101,3 +109,10 @@ class RollupReader:
             for into, values in zip(arrays, found, strict=True):
                 into[:, column] = values
         return Intervals(self.starts, self._shared.rows, self.last_at, *arrays)
+
+    def _whole(self, number: int) -> Whole:
+        found = self._wholes.get(number)
+        if found is None:
+            data = self._chunk.slice_bytes(number + SHARED_SLICES)
+            found = self._wholes[number] = decode_whole(data, self._shared)
+        return found

@@ -1,35 +1,44 @@
 """The bytes of one series of a rollup: each aggregate is told by the others as far as it can be. Pure functions.
 
 A minute of a series is count, sum, minimum, maximum and last. Written apart they cost a quarter of the samples; but a
-count is nearly always that of the rows, a counter's last is its maximum and its minimum follows from the last before,
-and a sum lies about halfway between minimum and maximum. What is told wrongly is kept beside it, bit by bit.
+count is nearly always that of the rows, and the rest follow from each other or from another series (`rollup_whole`).
+What is told wrongly is kept beside it, bit by bit.
+
+    first byte  the form: no value, one value, whole numbers alone or told by another series, floats
+    then        the value; or scale and flags; or scale and relation
+    then        which parts there are, their lengths, the parts
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from pcodec import ChunkConfig, DeltaSpec, standalone
 
 from cybercorp.store.timeseries.chunks import DamagedChunkError
+from cybercorp.store.timeseries.columns import SCALES, decode_column, encode_column
+from cybercorp.store.timeseries.integer_columns import read_varint, write_varint
+from cybercorp.store.timeseries.related_columns import Relation, find_relations, read_relation, write_relation
+from cybercorp.store.timeseries.rollup_whole import (
+    Whole,
+    decode_alone,
+    decode_told,
+    encode_alone,
+    encode_told,
+    whole_of,
+)
 from cybercorp.store.timeseries.rows import Floats, Integers
 
-_EMPTY, _CONSTANT, _SCALED, _COUNTER, _FLOATS = range(5)
+_EMPTY, _CONSTANT, _ALONE, _TOLD, _FLOATS = range(5)
 NO_VALUES = bytes((_EMPTY,))
 """The bytes of a series without any value."""
 
-_SCALES = (1.0, 10.0, 100.0, 1000.0, 2048.0, 1e4, 1e5, 1e6, 65536.0)
-_LARGEST = float(1 << 52)
-_LARGEST_SUM = float(1 << 62)
 _PARTS = 8
 _COUNTS, _LAST, _MAX, _MIN, _SUM, _SUM_PATCH, _GROWTH, _ELAPSED = range(_PARTS)
 _SPARSE, _FULL = b"\x00", b"\x01"
-_NOISE = ChunkConfig(compression_level=8, delta_spec=DeltaSpec.no_op())
-_STEPS = ChunkConfig(compression_level=8, delta_spec=DeltaSpec.try_consecutive(1))
-_FLOAT = ChunkConfig(compression_level=8)
-_PCO, _SAME = b"\x02", b"\x03"
+_GAIN = 0.75  # of the bits of the last values: only a close relation tells the other aggregates too
 
 
 class SeriesIntervals(NamedTuple):
@@ -51,106 +60,143 @@ class RowNumbers(NamedTuple):
     elapsed: Integers
 
 
-def encode_series(series: SeriesIntervals, shared: RowNumbers) -> bytes:
-    """The bytes; lossless, but that −0.0 of a sum may come back as 0.0 and any NaN as the standard one."""
-    counts = series.counts
-    has = counts > 0
-    if not has.any():
-        return NO_VALUES
-    parts = [b""] * _PARTS
-    parts[_COUNTS] = _patch(shared.rows.astype(np.float64), counts)
-    last, low, high = (_filled(one, has) for one in (series.last, series.min, series.max))
-    total = np.where(has, series.sum, 0.0)
-    mode, value = _SCALED, b""
-    bits = last.view(np.uint64)
-    if (bits == bits[0]).all() and _equal(low, last) and _equal(high, last):
-        mode, value = _CONSTANT, last[:1].tobytes()
-        parts[_SUM_PATCH] = _patch(_times(counts, last[0]), total)
-    elif (scale := _scale_of(last, low, high, total)) is not None:
-        mode, value = _scaled(parts, scale, counts, last, low, high, total)
-    else:
-        mode = _FLOATS
-        for part, one in ((_LAST, last), (_MAX, high), (_MIN, low), (_SUM, total)):
-            parts[part] = _encode_floats(one)
-    if not np.isnan(series.growth).all():
-        told, took = _grown(last, has, shared)
-        parts[_GROWTH] = _patch(told, series.growth) or _SPARSE  # present: it is a counter
-        parts[_ELAPSED] = _patch(took, series.elapsed)
-    present = sum(1 << number for number, part in enumerate(parts) if part)
-    lengths = struct.pack(f"<{present.bit_count()}I", *(len(part) for part in parts if part))
-    return b"".join((bytes((mode,)), value, bytes((present,)), lengths, *parts))
+class _Filled(NamedTuple):
+    """A series without its gaps, and its whole numbers where it has some; `last` is empty where it has no value."""
+
+    has: np.ndarray
+    last: Floats
+    high: Floats
+    low: Floats
+    sum: Floats
+    whole: Whole | None
+
+    @property
+    def is_constant(self) -> bool:
+        bits = self.last.view(np.uint64)
+        return bool((bits == bits[:1]).all()) and _equal(self.low, self.last) and _equal(self.high, self.last)
 
 
-def decode_series(data: bytes, shared: RowNumbers) -> SeriesIntervals:
-    """Raises DamagedChunkError for bytes that this version cannot read."""
+def encode_group(group: Mapping[int, SeriesIntervals], shared: RowNumbers) -> dict[int, bytes]:
+    """The bytes of several series of one chunk by the numbers under which a reader finds them.
+
+    Lossless, but that a NaN comes back as the standard one, and −0.0 may come back as 0.0.
+    """
+    filled = {number: _fill(series) for number, series in group.items()}
+    whole = {number: one.whole for number, one in filled.items() if one.whole is not None and not one.is_constant}
+    numbers = list(whole)
+    relations = {
+        numbers[place]: relation._replace(other=numbers[relation.other])
+        for place, relation in find_relations([one.last for one in whole.values()], _GAIN).items()
+    }
+    return {
+        number: _encode(series, filled[number], shared, relations.get(number), whole)
+        for number, series in group.items()
+    }
+
+
+def decode_series(data: bytes, shared: RowNumbers, whole: Callable[[int], Whole]) -> SeriesIntervals:
+    """`whole` gives the whole numbers of another series. Raises DamagedChunkError for bytes that were never written."""
     size = len(shared.rows)
-    mode = data[0] if data else -1
-    if mode == _EMPTY:
+    if data == NO_VALUES:
         none = np.full(size, np.nan)
         return SeriesIntervals(np.zeros(size), np.zeros(size), none, none, none, none, none)
-    at = 1
-    value = 0.0
-    if mode == _CONSTANT:
-        value, at = struct.unpack_from("<d", data, 1)[0], 9
-    elif mode in (_SCALED, _COUNTER):
-        value, at = _SCALES[data[1]], 2
-    elif mode != _FLOATS:
-        raise DamagedChunkError(f"a series has the unknown form {mode}")
-    parts = _split(data, at)
-    rows = shared.rows.astype(np.float64)
-    counts = _patched(rows, parts[_COUNTS])
-    if mode == _CONSTANT:
-        last = low = high = np.full(size, value)
-        total = _patched(_times(counts, value), parts[_SUM_PATCH])
-    elif mode == _FLOATS:
-        last, high, low, total = (_decode_floats(parts[part], size) for part in (_LAST, _MAX, _MIN, _SUM))
-    else:
-        last, low, high, total = _unscaled(parts, value, counts, mode == _COUNTER)
-    has = counts > 0
-    growth = elapsed = np.full(size, np.nan)
-    if parts[_GROWTH]:
-        told, took = _grown(last, has, shared)
-        growth, elapsed = _patched(told, parts[_GROWTH]), _patched(took, parts[_ELAPSED])
+    try:
+        form, at = data[0], 9 if data[0] == _CONSTANT else _head_end(data)
+        parts = _split(data, at)
+        counts = _patched(shared.rows.astype(np.float64), parts[_COUNTS])
+        if form == _CONSTANT:
+            value = struct.unpack_from("<d", data, 1)[0]
+            last = low = high = np.full(size, value)
+            total = _patched(_times(counts, value), parts[_SUM_PATCH])
+        elif form == _FLOATS:
+            last, high, low, total = (decode_column(parts[part], size) for part in (_LAST, _MAX, _MIN, _SUM))
+        else:
+            found = _whole(data, parts, counts, whole)
+            scale = SCALES[found.scale]
+            last, high, low = found.last / scale, found.high / scale, found.low / scale
+            total = _patched(found.sum / scale, parts[_SUM_PATCH])
+        has = counts > 0
+        growth = elapsed = np.full(size, np.nan)
+        if parts[_GROWTH]:
+            told, took = _grown(last, has, shared)
+            growth, elapsed = _patched(told, parts[_GROWTH]), _patched(took, parts[_ELAPSED])
+    except (ValueError, IndexError, struct.error) as error:
+        raise DamagedChunkError(f"a series cannot be read: {error}") from error
     if not has.all():
         last, low, high = (np.where(has, one, np.nan) for one in (last, low, high))
     return SeriesIntervals(counts, total, low, high, last, growth, elapsed)
 
 
-def encode_integers(values: Integers) -> bytes:
-    """Any int64 numbers; at least one."""
-    if (values == values[0]).all():
-        return _SAME + values[:1].tobytes()
-    noise = standalone.simple_compress(np.ascontiguousarray(values), _NOISE)
-    steps = standalone.simple_compress(np.ascontiguousarray(values), _STEPS)
-    best: bytes = min(noise, steps, key=len)
-    return _PCO + best
+def decode_whole(data: bytes, shared: RowNumbers) -> Whole:
+    """The whole numbers of a series that tells others. Raises DamagedChunkError."""
+    try:
+        if data[0] != _ALONE:
+            raise ValueError(f"form {data[0]} tells no other series")
+        parts = _split(data, _head_end(data))
+        return _whole(data, parts, _patched(shared.rows.astype(np.float64), parts[_COUNTS]), None)
+    except (ValueError, IndexError, struct.error) as error:
+        raise DamagedChunkError(f"a series cannot be read: {error}") from error
 
 
-def decode_integers(data: bytes, size: int) -> Integers:
-    """Raises DamagedChunkError."""
-    if data[:1] == _SAME:
-        return np.repeat(np.frombuffer(data, dtype=np.int64, offset=1), size)
-    return _decompress(data, size)
+def _fill(series: SeriesIntervals) -> _Filled:
+    has = series.counts > 0
+    if not has.any():
+        none = np.empty(0)
+        return _Filled(has, none, none, none, none, None)
+    last, high, low = (_without_gaps(one, has) for one in (series.last, series.max, series.min))
+    total = np.where(has, series.sum, 0.0)
+    return _Filled(has, last, high, low, total, whole_of(last, high, low, total))
 
 
-def _encode_floats(values: Floats) -> bytes:
-    if (values.view(np.int64) == values.view(np.int64)[0]).all():
-        return _SAME + values[:1].tobytes()
-    packed: bytes = standalone.simple_compress(np.ascontiguousarray(values), _FLOAT)
-    return _PCO + packed
+def _encode(
+    series: SeriesIntervals, filled: _Filled, shared: RowNumbers, relation: Relation | None, whole: Mapping[int, Whole]
+) -> bytes:
+    if not len(filled.last):
+        return NO_VALUES
+    counts = series.counts
+    parts = [b""] * _PARTS
+    parts[_COUNTS] = _patch(shared.rows.astype(np.float64), counts)
+    if filled.is_constant:
+        head = bytes((_CONSTANT,)) + filled.last[:1].astype("<f8").tobytes()
+        parts[_SUM_PATCH] = _patch(_times(counts, filled.last[0]), filled.sum)
+    elif filled.whole is None:
+        head = bytes((_FLOATS,))
+        parts[_LAST : _SUM + 1] = [encode_column(one) for one in (filled.last, filled.high, filled.low, filled.sum)]
+    else:
+        numbers = counts.astype(np.int64)
+        if relation is not None:
+            head = bytes((_TOLD, filled.whole.scale)) + write_relation(relation)
+            parts[_LAST : _SUM + 1] = encode_told(filled.whole, numbers, relation, whole[relation.other])
+        else:
+            flags, parts[_LAST : _SUM + 1] = encode_alone(filled.whole, numbers)
+            head = bytes((_ALONE, filled.whole.scale, flags))
+        parts[_SUM_PATCH] = _patch(filled.whole.sum / SCALES[filled.whole.scale], filled.sum)
+    if not np.isnan(series.growth).all():
+        told, took = _grown(filled.last, filled.has, shared)
+        parts[_GROWTH] = _patch(told, series.growth) or _SPARSE  # present: it is a counter
+        parts[_ELAPSED] = _patch(took, series.elapsed)
+    present = sum(1 << number for number, part in enumerate(parts) if part)
+    lengths = b"".join(write_varint(len(part)) for part in parts if part)
+    return b"".join((head, bytes((present,)), lengths, *parts))
 
 
-def _decode_floats(data: bytes, size: int) -> Floats:
-    if data[:1] == _SAME:
-        return np.repeat(np.frombuffer(data, dtype=np.float64, offset=1), size)
-    return _decompress(data, size)
+def _head_end(data: bytes) -> int:
+    form = data[0]
+    if form == _ALONE:
+        return 3
+    if form == _TOLD:
+        return read_relation(data, 2)[1]
+    if form == _FLOATS:
+        return 1
+    raise ValueError(f"a series has no form {form}")
 
 
-def _decompress(data: bytes, size: int) -> np.ndarray:
-    found: np.ndarray = standalone.simple_decompress(data[1:]) if data[:1] == _PCO else np.empty(0)
-    if len(found) != size:
-        raise DamagedChunkError(f"a column has {len(found)} values instead of {size}")
-    return found
+def _whole(data: bytes, parts: list[bytes], counts: Floats, whole: Callable[[int], Whole] | None) -> Whole:
+    numbers = counts.astype(np.int64)
+    if data[0] == _ALONE or whole is None:
+        return decode_alone(data[1], data[2], parts[_LAST : _SUM + 1], numbers)
+    relation, _ = read_relation(data, 2)
+    return decode_told(data[1], parts[_LAST : _SUM + 1], numbers, relation, whole(relation.other))
 
 
 def _equal(one: Floats, other: Floats) -> bool:
@@ -162,7 +208,7 @@ def _times(counts: Floats, value: float) -> Floats:
         return counts * value
 
 
-def _filled(values: Floats, has: np.ndarray) -> Floats:
+def _without_gaps(values: Floats, has: np.ndarray) -> Floats:
     """Gaps take the value before them, the first one the value behind it, so that they cost nothing."""
     if has.all():
         return values
@@ -177,52 +223,6 @@ def _grown(last: Floats, has: np.ndarray, shared: RowNumbers) -> tuple[Floats, F
     return growth, np.where(has, shared.elapsed, 0.0)
 
 
-def _scale_of(last: Floats, low: Floats, high: Floats, total: Floats) -> int | None:
-    """The first scale that makes whole numbers of all values."""
-    most = max(float(np.abs(last).max()), float(np.abs(low).max()), float(np.abs(high).max()))
-    whole = float(np.abs(total).max())
-    for number, scale in enumerate(_SCALES):
-        if most * scale > _LARGEST or not whole * scale < _LARGEST_SUM:
-            return None
-        if all(_equal(np.rint(one * scale) / scale, one) for one in (last, low, high)):
-            return number
-    return None
-
-
-def _scaled(
-    parts: list[bytes], number: int, counts: Floats, last: Floats, low: Floats, high: Floats, total: Floats
-) -> tuple[int, bytes]:
-    scale = _SCALES[number]
-    ends, lows, highs, sums = (np.rint(one * scale).astype(np.int64) for one in (last, low, high, total))
-    falls = int((ends[1:] < ends[:-1]).sum())
-    mode = _COUNTER if 2 * int((highs == ends).sum()) > len(ends) and 10 * falls <= len(ends) else _SCALED
-    parts[_LAST] = encode_integers(ends)
-    parts[_MAX] = encode_integers(highs - ends if mode == _COUNTER else highs)
-    parts[_MIN] = encode_integers(lows - _before(ends) if mode == _COUNTER else lows)
-    parts[_SUM] = encode_integers(sums - _middle(counts, lows, highs))
-    parts[_SUM_PATCH] = _patch(sums / scale, total)
-    return mode, bytes((number,))
-
-
-def _unscaled(parts: list[bytes], scale: float, counts: Floats, counter: bool) -> tuple[Floats, Floats, Floats, Floats]:
-    size = len(counts)
-    ends, highs, lows, sums = (decode_integers(parts[part], size) for part in (_LAST, _MAX, _MIN, _SUM))
-    if counter:
-        highs, lows = highs + ends, lows + _before(ends)
-    total = _patched((sums + _middle(counts, lows, highs)) / scale, parts[_SUM_PATCH])
-    return ends / scale, lows / scale, highs / scale, total
-
-
-def _before(ends: Integers) -> Integers:
-    return np.concatenate((ends[:1], ends[:-1]))
-
-
-def _middle(counts: Floats, lows: Integers, highs: Integers) -> Integers:
-    """The sum of values that lie evenly between minimum and maximum; it may wrap around, here as there."""
-    middle: Integers = counts.astype(np.int64) * (lows + highs) // 2
-    return middle
-
-
 def _patch(told: Floats, true: Floats) -> bytes:
     """What is not as told; nothing where all is. NaN equals NaN, and −0.0 equals 0.0."""
     wrong = np.flatnonzero((told != true) & ~(np.isnan(told) & np.isnan(true)))
@@ -231,12 +231,12 @@ def _patch(told: Floats, true: Floats) -> bytes:
     sparse = _SPARSE + wrong.astype("<u2").tobytes() + true[wrong].tobytes()
     if len(wrong) * 8 <= len(true):
         return sparse
-    return min(sparse, _FULL + _encode_floats(true), key=len)
+    return min(sparse, _FULL + encode_column(true), key=len)
 
 
 def _patched(told: Floats, patch: bytes) -> Floats:
     if patch[:1] == _FULL:
-        return _decode_floats(patch[1:], len(told))
+        return decode_column(patch[1:], len(told))
     wrong = (len(patch) - 1) // 10
     if wrong > 0:
         places = np.frombuffer(patch, dtype="<u2", count=wrong, offset=1)
@@ -247,11 +247,15 @@ def _patched(told: Floats, patch: bytes) -> Floats:
 
 def _split(data: bytes, at: int) -> list[bytes]:
     present = data[at]
-    lengths = iter(struct.unpack_from(f"<{present.bit_count()}I", data, at + 1))
-    at += 1 + 4 * present.bit_count()
-    parts = []
+    at += 1
+    lengths = []
     for number in range(_PARTS):
-        length = next(lengths) if present >> number & 1 else 0
+        length = 0
+        if present >> number & 1:
+            length, at = read_varint(data, at)
+        lengths.append(length)
+    parts = []
+    for length in lengths:
         parts.append(data[at : at + length])
         at += length
     return parts

@@ -63,6 +63,24 @@ def test_walks_and_counters_come_back(scale: int) -> None:
     assert len(body) < 7200 * 3 * 8 / 25
 
 
+def test_series_that_follow_from_another_come_back_from_a_few_bytes() -> None:
+    """Used memory from free memory, pages from bytes; each is read alone, and with a gap and a reset of its own."""
+    chance = np.random.default_rng(8)
+    free = np.cumsum(chance.integers(-900, 901, 36_000)) * 4096.0 + 2**34
+    sent = np.cumsum(chance.integers(0, 900, 36_000)) * 1024.0
+    alone = _rolled(np.column_stack([free, sent]), np.arange(36_000))
+    values = np.column_stack([free, sent, 2**35 - free, sent / 1024, free / 4096, sent])
+    values[5000:5100, 2] = math.nan
+    values[9000:, 5] -= sent[9000]
+    made = _rolled(values, np.arange(36_000))
+    body = encode_rollup(MINUTES, OWNER, made, range(6), STEP_MS)
+    assert_intervals(_read(body, 6), made)
+    for number in range(6):
+        found = RollupReader(read_from(body), MINUTES, OWNER, 6, STEP_MS).read([(number, 0)], 1)
+        assert found.last[:, 0].tolist() == pytest.approx(made.last[:, number].tolist(), abs=0, nan_ok=True)
+    assert len(body) < 1.6 * len(encode_rollup(MINUTES, OWNER, alone, range(2), STEP_MS))
+
+
 def test_a_series_without_a_value_costs_a_byte() -> None:
     """A series that another catalogue of the same minutes has: nothing but its place."""
     made = _rolled(np.ones((60, 1)), np.arange(60))
