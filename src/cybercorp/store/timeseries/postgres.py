@@ -45,6 +45,7 @@ _LOST = (
     "SELECT id FROM chunks WHERE NOT EXISTS (SELECT FROM chunk_bodies body"
     " WHERE body.tier = chunks.tier AND body.at_ms = chunks.at_ms AND body.id = chunks.id) ORDER BY id LIMIT 20"
 )
+_TRIMMED_SIZE = "SELECT coalesce(sum(size), 0) FROM log WHERE number <= %s"
 _SIZE = "SELECT coalesce(sum(pg_table_size(oid) + pg_indexes_size(oid)), 0) FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind = 'r'"  # noqa: E501
 
 
@@ -196,9 +197,10 @@ class PostgresStorage:
 
     def sizes(self) -> Sizes:
         with self._readers.primary() as connection:
-            row = connection.execute(_SIZE.encode(), (self.database.schema,)).fetchone()
-        wasted = sum(list(self._bodies.wasted_bytes.values()))
-        return Sizes(int(row[0]) if row else 0, 0, wasted)
+            size = connection.execute(_SIZE.encode(), (self.database.schema,)).fetchone()
+            trimmed = connection.execute(_TRIMMED_SIZE, (self._trimmed,)).fetchone()
+        wasted = sum(list(self._bodies.wasted_bytes.values())) + int(trimmed[0] if trimmed else 0)
+        return Sizes(int(size[0]) if size else 0, 0, wasted)
 
     def shrink(self, size_bytes: int) -> None:
         with self._errors():
@@ -280,8 +282,9 @@ class PostgresStorage:
         return removed
 
     def _removed(self, removed: Iterable[tuple[Part, int, bool]]) -> None:
-        for part, size, wasted in removed:
-            self._bodies.removed(part, size, wasted=wasted)
+        emptied = [self._bodies.removed(part, size, wasted=wasted) for part, size, wasted in removed]
+        if any(emptied):
+            self._bodies.drop_empty(self._writer)
 
     def _put_streams(self, streams: Sequence[tuple[int, str, int]]) -> None:
         if streams:

@@ -99,11 +99,12 @@ class BodyPartitions:
     def added(self, part: Part, count: int = 1) -> None:
         self._live[part] = self._live.get(part, 0) + count
 
-    def removed(self, part: Part, size_bytes: int, *, wasted: bool) -> None:
-        """A chunk is no more; `wasted` where its body stays until the partition goes."""
+    def removed(self, part: Part, size_bytes: int, *, wasted: bool) -> bool:
+        """A chunk is no more; `wasted` where its body stays until the partition goes. Whether it was the last one."""
         self._live[part] = self._live.get(part, 0) - 1
         if wasted:
             self.wasted_bytes[part] = self.wasted_bytes.get(part, 0) + size_bytes
+        return self._live[part] <= 0
 
     def drop_empty(self, connection: psycopg.Connection[Any]) -> None:
         """Drop partitions that nothing is in, but for the newest and those ahead of it. One that is held is left."""
