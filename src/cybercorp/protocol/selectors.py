@@ -58,6 +58,11 @@ class HostSelector(msgspec.Struct, frozen=True, kw_only=True):
         """True where a comparison needs the host's newest values."""
         return any(word.value for word in self.words)
 
+    @property
+    def needs_state(self) -> bool:
+        """True where the host's state or newest values decide."""
+        return any(word.value or word.label == "state" for word in self.words)
+
     def matches(
         self,
         name: str,

@@ -44,7 +44,11 @@ class SeriesMatcher:
 
     def count(self, hosts: Sequence[LiveHost], selectors: Sequence[MetricSelector]) -> int:
         """About how many series a query means: those that the hosts have now."""
-        return sum(self.match(host, selector).series for selector in selectors for host in hosts)
+        owners: dict[str, list[LiveHost]] = {}
+        for host in hosts:
+            if host.catalogue is not None:
+                owners.setdefault(host.catalogue.id, []).append(host)
+        return sum(len(same) * self.match(same[0], one).series for same in owners.values() for one in selectors)
 
     def kinds(self, hosts: Sequence[LiveHost], selector: MetricSelector) -> frozenset[MetricKind]:
         """The kinds of the series that are meant."""

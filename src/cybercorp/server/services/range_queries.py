@@ -13,7 +13,7 @@ from cybercorp.server.services.matching import SeriesMatcher, explain_nothing
 from cybercorp.server.services.query_plans import Plan, check_size
 from cybercorp.store.timeseries.engine import TimeSeries
 from cybercorp.store.timeseries.rollups import Tier
-from cybercorp.store.timeseries.rows import Selection, SeriesResult
+from cybercorp.store.timeseries.rows import SeriesResult
 
 LONGEST_QUERY_S = 20.0
 
@@ -53,10 +53,11 @@ class RangeQueries:
         tier = self._store.choose_tier(plan.start_ms, plan.end_ms, plan.step_ms, plan.aggregation)
         results: list[_Found] = []
         by_key = {host.key: host for host in hosts}
+        keys = list(by_key)
         for aggregation, selectors, kind in self._jobs(plan, hosts):
-            wanted = [Selection(host.key, selector) for host in hosts for selector in selectors]
-            found = self._store.query(
-                wanted,
+            found = self._store.query_hosts(
+                keys,
+                selectors,
                 plan.start_ms,
                 plan.end_ms,
                 plan.step_ms,
@@ -66,12 +67,10 @@ class RangeQueries:
                 check=check,
             )
             results += [_Found(one, aggregation) for one in found if kind is None or one.series.kind is kind]
-        if hosts:
-            for text, selector in zip(metrics, plan.selectors, strict=True):
-                if not self._matcher.count(hosts, [selector]) and not any(
-                    selector.matches(one.result.series) for one in results
-                ):
-                    explain_nothing(text, selector, hosts)
+        for text, selector in zip(metrics, plan.selectors, strict=True):
+            seen = any(selector.matches(one.result.series) for one in results)
+            if not seen and not self._matcher.count(hosts, [selector]):
+                explain_nothing(text, selector, hosts)
         check_size(plan, len(results))
         return self._shaped(plan, _ordered(results, plan.selectors), by_key, tier)
 

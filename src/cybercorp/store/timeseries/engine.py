@@ -25,7 +25,7 @@ from cybercorp.store.timeseries.batches import Batch, pack_batch
 from cybercorp.store.timeseries.checking import check_store
 from cybercorp.store.timeseries.instants import Instants
 from cybercorp.store.timeseries.past_rows import PastRow, PastRows
-from cybercorp.store.timeseries.queries import Queries, choose_tier
+from cybercorp.store.timeseries.queries import Queries, Range, choose_tier
 from cybercorp.store.timeseries.retention import Retention
 from cybercorp.store.timeseries.rollups import Tier
 from cybercorp.store.timeseries.rows import (
@@ -146,6 +146,23 @@ class TimeSeries:
         """
         how = Aggregation(aggregation)
         return self._queries.query(selections, start_ms, end_ms, step_ms, how, quantile, tier, check)
+
+    def query_hosts(
+        self,
+        hosts: Sequence[int],
+        selectors: Sequence[MetricSelector],
+        start_ms: int,
+        end_ms: int,
+        step_ms: int,
+        aggregation: Aggregation,
+        quantile: float | None = None,
+        *,
+        tier: Tier = Tier.RAW,
+        check: Callable[[], None] = lambda: None,
+    ) -> list[SeriesResult]:
+        """`query` of the same selectors for many hosts, each named once; in their order."""
+        wanted = Range(start_ms, step_ms, -(-(end_ms - start_ms) // step_ms), aggregation, quantile)
+        return self._queries.query_hosts(hosts, tuple(dict.fromkeys(selectors)), wanted, tier, check)
 
     def samples(self, host: int, selectors: Sequence[MetricSelector], start_ms: int, end_ms: int) -> Samples:
         """Every sample of the matching series of one host in `[start_ms, end_ms)`, of each timestamp the last."""

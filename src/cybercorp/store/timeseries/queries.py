@@ -41,6 +41,7 @@ VALUES_AT_ONCE = 1 << 17
 LEAST_MINUTES_MS = 3 * 3_600_000
 LEAST_HOURS_MS = 4 * 86_400_000
 _RECENT_MS = 900_000
+_LOOKED_AT = 100
 
 
 class Range(NamedTuple):
@@ -88,14 +89,21 @@ class Queries:
             together.setdefault(tuple(named), []).append(host)
         results: list[SeriesResult] = []
         for chosen, hosts in together.items():
-            panel = self._panels.panel(chosen)
-            with panel.lock:
-                answer = functools.partial(self._query_hosts, panel, hosts, wanted, tier, check)
-                results.extend(look(self._session, answer))
-            self._panels.shrink()
+            results.extend(self.query_hosts(hosts, chosen, wanted, tier, check))
         if len(together) > 1:
             order = {host: rank for rank, host in enumerate(selectors)}
             results.sort(key=lambda one: order[one.host])
+        return results
+
+    def query_hosts(
+        self, hosts: Sequence[int], chosen: Chosen, wanted: Range, tier: Tier, check: Callable[[], None]
+    ) -> list[SeriesResult]:
+        """The series that the selectors mean of every host, in the order of the hosts."""
+        panel = self._panels.panel(chosen)
+        with panel.lock:
+            answer = functools.partial(self._query_hosts, panel, hosts, wanted, tier, check)
+            results = look(self._session, answer)
+        self._panels.shrink()
         return results
 
     def samples(self, host: int, chosen: Chosen, start_ms: int, end_ms: int) -> Samples:
@@ -157,7 +165,7 @@ class Queries:
         """Whether the rows from the range's start to now are few, and mostly asked for."""
         newest, numbers = 0, set()
         with state.lock:
-            for host in hosts:
+            for host in hosts[:_LOOKED_AT]:
                 known = state.hosts.get(host)
                 if known is None:
                     continue
@@ -277,19 +285,18 @@ def _aggregated(tracks: dict[int, Track], wanted: Range) -> list[SeriesResult]:
     from_ms, start_ms, end_ms = wanted.from_ms, wanted.start_ms, wanted.end_ms
     for host, track in tracks.items():
         times, values = track.between(from_ms, end_ms)
-        shown = [
-            (place, series)
-            for place, (key, series) in enumerate(track.columns.items())
-            if (seen := track.seen[key])[1] >= start_ms and seen[0] < end_ms
-        ]
-        if not len(times) or not shown:
+        if not len(times):
             continue
-        if not track.increasing:
-            found = _aggregate(times, values.T, wanted)
-            results.extend(SeriesResult(host, series, found[place]) for place, series in shown)
-            continue
-        together.extend((host, series, times, values[place]) for place, series in shown)
-        size += len(times) * len(shown)
+        found = None if track.increasing else _aggregate(times, values.T, wanted)
+        for place, (key, series) in enumerate(track.columns.items()):
+            first, last = track.seen[key]
+            if last < start_ms or first >= end_ms:
+                continue
+            if found is not None:
+                results.append(SeriesResult(host, series, found[place]))
+            else:
+                together.append((host, series, times, values[place]))
+                size += len(times)
         if size >= VALUES_AT_ONCE:
             results.extend(_runs(together, wanted))
             together, size = [], 0
