@@ -5,8 +5,8 @@
 Three invented hosts, each with the process table that an agent records every ten seconds at its defaults (the 20 with
 most CPU and the 20 with most memory): a quiet one (40 daemons, almost nothing happens), an ordinary one (90 daemons, 12
 services that work, a short-lived process every ten seconds), and a busy one (a build machine: 25 short-lived processes
-every ten seconds with long command lines). Memory, CPU time and I/O wander and grow as they do on real hosts; nothing repeats. The tables
-go through the engine: written, sealed, merged. A day is `bytes / HOURS × 24`, by default of 6 hours.
+every ten seconds with long command lines). Memory, CPU time and I/O wander and grow as they do on real hosts; nothing
+repeats. The tables go through the engine: written, sealed, merged. A day is `bytes / HOURS × 24`, by default of 6.
 """
 
 from __future__ import annotations
