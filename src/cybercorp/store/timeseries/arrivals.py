@@ -1,6 +1,6 @@
 """What of the rows of a call is stored, and how stored rows become visible. Column by column: 1 µs a row.
 
-The caller holds the state's lock, and the writer's.
+The caller holds the writer's lock.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from collections.abc import Iterable, Sequence
 
 from cybercorp.protocol.agents import RecordType
 from cybercorp.store.timeseries.batches import Batch
-from cybercorp.store.timeseries.head import ROW_OVERHEAD_BYTES
+from cybercorp.store.timeseries.head import ROW_OVERHEAD_BYTES, pack
 from cybercorp.store.timeseries.rows import MAX_SEQ, MAX_TIMESTAMP_MS, RefusedRow, StoredRow, WriteReport
 from cybercorp.store.timeseries.state import State
 from cybercorp.store.timeseries.storage import CatalogueRow
 
 ACK_ONLY = -1
 MAX_BATCH_BYTES = 16 * 1024**2
-PACK_ROWS = 16  # a head is compressed when it has so many new rows, or a few more: not all hosts at once
+PACK_ROWS = 24  # a head is compressed when it has so many new rows, or a few more: not all hosts at once
 _Kind = tuple[int, str, int]  # type, catalogue id, length of the body
 
 
 def plan(state: State, rows: Sequence[StoredRow]) -> tuple[list[Batch], WriteReport]:
-    """The batches to commit. Raises nothing: a row that can never be stored is reported."""
+    """The batches to commit; a row that can never be stored is reported. The caller holds the state's lock."""
     refused: list[RefusedRow] = []
     new = rows if _are_new(state, rows) else _new_rows(state, rows, refused)
     if not new:
@@ -49,7 +49,7 @@ def plan(state: State, rows: Sequence[StoredRow]) -> tuple[list[Batch], WriteRep
 
 
 def apply(state: State, number: int, batch: Batch, fresh: Iterable[CatalogueRow], now: float) -> None:
-    """The batch is durable: make it visible."""
+    """The batch is durable: make it visible. The caller holds the state's lock."""
     state.next_log = number + 1
     state.catalogues.stored(fresh)
     keys = list(zip(batch.hosts, batch.streams, strict=True))
@@ -73,11 +73,15 @@ def apply(state: State, number: int, batch: Batch, fresh: Iterable[CatalogueRow]
 
 
 def pack_heads(state: State, batch: Batch) -> None:
-    """Memory is short: compress what the hosts of the batch have in memory."""
-    for host in set(batch.hosts):
-        found = state.hosts.get(host)
-        if found is not None and len(found.head.tail) >= PACK_ROWS + host % PACK_ROWS:
-            state.head_bytes += found.head.pack_tail()
+    """Memory is short: compress what the hosts of the batch have in memory. The state's lock is held for moments."""
+    with state.lock:
+        hosts = [found for host in set(batch.hosts) if (found := state.hosts.get(host)) is not None]
+        heads = [one.head for one in hosts if len(one.head.tail) >= PACK_ROWS + one.host % PACK_ROWS]
+        tails = [list(head.tail) for head in heads]
+    parts = [pack(tail) for tail in tails]
+    with state.lock:
+        for head, tail, part in zip(heads, tails, parts, strict=True):
+            state.head_bytes += head.swap(tail, part)
 
 
 def _are_new(state: State, rows: Sequence[StoredRow]) -> bool:

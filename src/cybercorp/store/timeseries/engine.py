@@ -307,5 +307,6 @@ class TimeSeries:
         self._commit_ms.append((now - started) * 1000)
         with state.lock:
             apply(state, number, batch, fresh, now)
-            if state.head_bytes > self._settings.head_raw_bytes:
-                pack_heads(state, batch)
+            short = state.head_bytes > self._settings.head_raw_bytes
+        if short:
+            pack_heads(state, batch)

@@ -100,8 +100,11 @@ def pack(rows: Sequence[RowTuple]) -> Packed:
     lengths = list(map(len, bodies))
     numbers = array("q", [*batches, *times, *received, *catalogues, *lengths])
     data = compress_fast(b"".join((numbers.tobytes(), *bodies)))
-    values = sum(length for length, catalogue in zip(lengths, catalogues, strict=True) if catalogue) // 8
     known = tuple(sorted(set(catalogues)))
+    if known[0]:
+        values = sum(lengths) // 8
+    else:
+        values = sum(length for length, catalogue in zip(lengths, catalogues, strict=True) if catalogue) // 8
     return Packed(len(rows), batches[0], batches[-1], min(times), max(times), known, values, data)
 
 
@@ -167,14 +170,17 @@ class Head:
         """Everything, to be read with `head_rows` when the lock is given back."""
         return list(self.parts), list(self.tail)
 
-    def pack_tail(self) -> int:
-        """Compress the tail; returns by how much the memory changed."""
-        part = pack(self.tail)
-        changed = part.size_bytes - bytes_of(self.tail)
+    def swap(self, rows: Sequence[RowTuple], part: Packed) -> int:
+        """Put `part` in the place of `rows`, the beginning of the tail; returns by how much the memory changed.
+
+        It is left as it is where the tail begins with other rows now.
+        """
+        if not self.tail or self.tail[0] is not rows[0] or len(self.tail) < len(rows):
+            return 0
+        del self.tail[: len(rows)]
         self.parts.append(part)
         self.packed_bytes += part.size_bytes
-        self.tail = []
-        return changed
+        return part.size_bytes - bytes_of(rows)
 
     def thaw(self, up_to: int, part: Packed | None) -> int:
         """Rows of log entries up to `up_to` are in memory now, as `part`; returns by how much the memory changed."""

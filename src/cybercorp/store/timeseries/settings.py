@@ -34,7 +34,7 @@ class TimeSeriesSettings(msgspec.Struct, frozen=True, kw_only=True):
     block_s: float = 60.0
     """Rows of a host wait this long in the log before they are sealed into a chunk."""
 
-    head_raw_bytes: int = 128 * 1024**2
+    head_raw_bytes: int = 192 * 1024**2
     """More unsealed rows than this are kept compressed in memory."""
 
     head_max_bytes: int = 512 * 1024**2
