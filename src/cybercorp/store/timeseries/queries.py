@@ -23,6 +23,8 @@ from cybercorp.store.timeseries.aggregations import (
 )
 from cybercorp.store.timeseries.chunks import SAMPLES, ChunkReader, DamagedChunkError
 from cybercorp.store.timeseries.interval_steps import aggregate_intervals
+from cybercorp.store.timeseries.interval_tracks import IntervalTracks, refreshed
+from cybercorp.store.timeseries.intervals import Intervals
 from cybercorp.store.timeseries.log import read_ahead
 from cybercorp.store.timeseries.reading import look, slices_of, take_picture
 from cybercorp.store.timeseries.rollups import Tier, read_tier, tier_catalogues
@@ -35,6 +37,7 @@ from cybercorp.store.timeseries.tracks import Chosen, Column, Panel, Panels, Pie
 
 WORKING_VALUES = 1 << 20  # at most so many values of one host are decoded at once
 TRACKS_BYTES = 64 * 1024**2
+INTERVALS_BYTES = 32 * 1024**2
 MAX_TRACK_COLUMNS = 8
 HOSTS_AT_ONCE = 250
 VALUES_AT_ONCE = 1 << 17
@@ -67,6 +70,7 @@ class Queries:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._panels = Panels(TRACKS_BYTES)
+        self._intervals = IntervalTracks(INTERVALS_BYTES)
 
     def query(
         self,
@@ -202,6 +206,12 @@ class Queries:
 
     def _query_tier(self, state: State, panel: Panel, host: int, wanted: Range, tier: Tier) -> list[SeriesResult]:
         start_ms, end_ms = wanted.start_ms, wanted.end_ms
+        kept = self._kept_intervals(state, panel, host, wanted, tier)
+        if kept is not None:
+            return [
+                SeriesResult(host, series, row)
+                for series, row in zip(kept[0].values(), _stepped(kept[1], wanted), strict=True)
+            ]
         series = _series_of(state, panel, tier_catalogues(state, host, tier, start_ms, end_ms))
         if wanted.aggregation in GROWTH and any(one.kind is not MetricKind.COUNTER for one in series.values()):
             return self._query_host(state, panel, host, wanted)  # of a gauge, intervals know no growth
@@ -213,15 +223,43 @@ class Queries:
             intervals = read_tier(
                 self._session, state, host, tier, lambda one: panel.columns_of(state, one), chosen, start_ms, end_ms
             )
-            values = aggregate_intervals(
-                intervals,
-                start_ms=start_ms,
-                step_ms=wanted.step_ms,
-                points=wanted.points,
-                aggregation=wanted.aggregation,
-            )
+            values = _stepped(intervals, wanted)
             results.extend(SeriesResult(host, series[key], row) for key, row in zip(chosen, values, strict=True))
         return results
+
+    def _kept_intervals(
+        self, state: State, panel: Panel, host: int, wanted: Range, tier: Tier
+    ) -> tuple[dict[str, Series], Intervals] | None:
+        """What is kept, brought up to date; None where that is not worth it."""
+        with state.lock:
+            owner = state.hosts.get(host)
+            bounds = owner.bounds() if owner is not None else None
+        span_ms = wanted.end_ms - wanted.start_ms
+        if bounds is None or bounds[1] - wanted.start_ms > 2 * span_ms + _RECENT_MS:
+            return None
+
+        def series_of(start_ms: int, end_ms: int) -> dict[str, Series]:
+            return _series_of(state, panel, tier_catalogues(state, host, tier, start_ms, end_ms))
+
+        def read(keys: Sequence[str], start_ms: int, end_ms: int) -> Intervals:
+            return read_tier(
+                self._session, state, host, tier, lambda one: panel.columns_of(state, one), keys, start_ms, end_ms
+            )
+
+        key = (panel.chosen, host, tier.step_ms)
+        known = self._intervals.find(key)
+        if known is None:
+            columns = len(series_of(wanted.start_ms, wanted.end_ms))
+            if columns > MAX_TRACK_COLUMNS or not self._intervals.fits(span_ms // tier.step_ms, columns):
+                return None
+        track = refreshed(state, host, known, wanted.start_ms, tier.step_ms, series_of, read)
+        if track is None:
+            return None
+        self._intervals.keep(key, track)
+        gauges = any(one.kind is not MetricKind.COUNTER for one in track.series.values())
+        if wanted.aggregation in GROWTH and gauges:
+            return None
+        return track.of(wanted.start_ms, wanted.end_ms)
 
     def _read_piece(
         self, state: State, bodies: ChunkBodies, entry: ChunkEntry, columns: Sequence[Column]
@@ -275,6 +313,17 @@ def _aggregate(timestamps: Integers, values: Floats, wanted: Range) -> Floats:
         quantile=wanted.quantile,
     ).T
     return found
+
+
+def _stepped(intervals: Intervals, wanted: Range) -> Floats:
+    """Intervals to [series, points]."""
+    return aggregate_intervals(
+        intervals,
+        start_ms=wanted.start_ms,
+        step_ms=wanted.step_ms,
+        points=wanted.points,
+        aggregation=wanted.aggregation,
+    )
 
 
 def _aggregated(tracks: dict[int, Track], wanted: Range) -> list[SeriesResult]:

@@ -157,7 +157,7 @@ class Panel:
 
     def __init__(self, chosen: Chosen) -> None:
         self.lock = threading.Lock()
-        self._chosen = chosen
+        self.chosen = chosen
         self._catalogues: Catalogues | None = None
         self._columns: dict[int, list[Column]] = {}
         self._tracks: dict[int, Track] = {}
@@ -169,7 +169,7 @@ class Panel:
         if found is None:
             with state.lock:
                 series = state.catalogues.series(number)
-            found = self._columns[number] = matching(series, self._chosen)
+            found = self._columns[number] = matching(series, self.chosen)
         return found
 
     def refresh(self, state: State, hosts: Sequence[int], from_ms: int, read: ReadPiece) -> dict[int, Track]:
@@ -207,7 +207,7 @@ class Panel:
             return None
         index = owner.samples
         track = self._tracks.get(host)
-        batch = _newest(owner)
+        batch = newest_of(owner)
         if track is None or track.owner is not owner or track.from_ms > from_ms:
             return self._whole(owner, from_ms, batch)
         block = index.next_block
@@ -321,7 +321,7 @@ def _news_of(
     at = len(tail)
     while at and tail[at - 1][0] > after:
         at -= 1
-    newer = [] if at else [part for part in parts if _last(part) > after]
+    newer = [] if at else [part for part in parts if last_of(part) > after]
     return _News(owner.host, owner, track, entries, newer, tail[at:], after, block, batch)
 
 
@@ -331,15 +331,16 @@ def _rows_of(state: State, news: _News, from_ms: int) -> list[HeadRow]:
     return [row for row in rows if row.batch > news.after] if news.parts else rows
 
 
-def _newest(owner: HostState) -> int:
+def newest_of(owner: HostState) -> int:
     """The last log entry with rows of this host."""
     head = owner.head
     if head.tail:
         return head.tail[-1][0]
-    return _last(head.parts[-1]) if head.parts else owner.sealed
+    return last_of(head.parts[-1]) if head.parts else owner.sealed
 
 
-def _last(part: Part) -> int:
+def last_of(part: Part) -> int:
+    """The newest log entry with rows of a part of a head."""
     return part.last if isinstance(part, Packed) else int(part.entries[-1])
 
 
