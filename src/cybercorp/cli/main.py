@@ -39,7 +39,7 @@ class CyberCorpGroup(LazyGroup):
         "ps": _entry(_LOOK, "List the processes of hosts, now or at a past instant.", "ps"),
         "events": _entry(_LOOK, "List what happened, or follow it live.", "events"),
         "export": _entry(_LOOK, "Save part of the history as one file for `replay`.", "export"),
-        "server": _entry(_PARTS, "Run, check and describe the server.", "server"),
+        "server": _entry(_PARTS, "Run, check, back up, restore and describe the server.", "server"),
         "agent": _entry(_PARTS, "Run the agent of this machine, join it to a server, ask its state.", "agent"),
         "doctor": _entry(_HELP, "Check that everything is in order, and say what to do where it is not.", "doctor"),
         "bench": _entry(_HELP, "Load a server with simulated agents and viewers, and measure it.", "bench"),

@@ -149,4 +149,4 @@ def _report(problems: list[str], place: Place) -> None:
 
 
 def _name_it(place: Place) -> None:
-    remark(f'Let the server use it: database_url = "{safe_text(str(place))}" in server.toml')
+    say(f'Let the server use it: database_url = "{safe_text(str(place))}" in server.toml')

@@ -20,7 +20,6 @@ from cybercorp.protocol.servers import ServerInfo
 from cybercorp.security.display import safe_text
 
 app = noun("Run, check, back up, restore and describe the server.")
-register_backups(app)
 
 COLUMNS: tuple[Column[ServerInfo], ...] = (
     Column(key="version", value=lambda info: info.version),
@@ -107,16 +106,21 @@ def run_server(
 def check_server(context: typer.Context) -> None:
     """Check the databases of this machine's server, every chunk of them. It may run meanwhile."""
     options = options_of(context)
-    from cybercorp.cli.launch.databases import check_databases
+    from cybercorp.cli.launch import backups
 
     began = SystemClock().monotonic()
-    remark(f"Checking the data in {options.data_dir}; a large history takes minutes …")
-    problems = check_databases(options.data_dir)
+    place = backups.place_of(options.data_dir)
+    shown = safe_text(str(place), 300)
+    remark(f"Checking the data in {shown}; a large history takes minutes …")
+    problems = backups.check(place)
     if problems:
         for problem in problems:
             say(safe_text(problem, 500))
         raise StorageCorruptError(
-            f"The data in {options.data_dir} has {len(problems)} problem{'s' if len(problems) > 1 else ''}.",
+            f"The data in {shown} has {len(problems)} problem{'s' if len(problems) > 1 else ''}.",
             hint="Damaged chunks are skipped and never answered wrong; move a damaged file away to start afresh.",
         )
-    tell(f"The data in {options.data_dir} is in order ({SystemClock().monotonic() - began:.1f} s).")
+    tell(f"The data in {shown} is in order ({SystemClock().monotonic() - began:.1f} s).")
+
+
+register_backups(app)

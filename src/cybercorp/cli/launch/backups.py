@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from cybercorp.cli.launch.databases import RECORDS_FILE, SAMPLES_FILE
+from cybercorp.cli.launch.databases import RECORDS_FILE, SAMPLES_FILE, check_databases
+from cybercorp.cli.launch.postgres import check_database
 from cybercorp.core.clock import SystemClock
 from cybercorp.core.errors import InvalidInputError
 from cybercorp.core.settings import load_settings
@@ -97,6 +98,11 @@ def steps_of(at: Standing, goal: str) -> list[str]:
     if there >= here:
         return [f"  up    {step.revision}  {step.title}" for step in at.known[here:there]] or ["  nothing to do"]
     return [f"  down  {step.revision}  {step.title}" for step in reversed(at.known[there:here])]
+
+
+def check(place: Place) -> list[str]:
+    """Everything that is wrong with the data of a place, one sentence each."""
+    return check_database(place.url, place.folder) if place.url else check_databases(place.folder)
 
 
 def schema_of(place: Place) -> Standing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import locale
 import os
@@ -130,6 +131,12 @@ def _data_folder(data_dir: Path) -> Finding:
 
 
 def _databases(data_dir: Path) -> Finding:
+    with contextlib.suppress(CyberCorpError):  # a wrong setting is told where the server is started
+        settings = load_settings(ServerSettings, program="server")
+        if settings.database_url:
+            from cybercorp.cli.launch.postgres import examine_database
+
+            return examine_database(settings.database_url, settings.database_read_url)
     sizes = [
         f"{name} {format_bytes((data_dir / name).stat().st_size)}"
         for name in (RECORDS_FILE, SAMPLES_FILE)

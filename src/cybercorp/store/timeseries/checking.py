@@ -1,15 +1,12 @@
-"""Verify the whole store: SQLite's own check, every checksum of chunks and log, and what was noted before."""
+"""Verify the whole store: the database's own check, every checksum of chunks and log, and what was noted before."""
 
 from __future__ import annotations
 
-from cybercorp.store.timeseries.chunks import SAMPLES, ChunkReader, DamagedChunkError, read_from
-from cybercorp.store.timeseries.rollup_chunks import SHARED_SLICES
-from cybercorp.store.timeseries.rollup_index import HOURS, MINUTES
+from cybercorp.store.timeseries.chunks import ChunkReader, DamagedChunkError, read_from
+from cybercorp.store.timeseries.quarantine import slices_of_entry
 from cybercorp.store.timeseries.session import Session
 from cybercorp.store.timeseries.state import State
 from cybercorp.store.timeseries.storage import ChunkBodies, ChunkEntry, ChunkGoneError
-
-_SHARED_SLICES = {SAMPLES: 1, MINUTES: SHARED_SLICES, HOURS: SHARED_SLICES}  # beside one for each series
 
 
 def check_store(session: Session) -> list[str]:
@@ -25,16 +22,14 @@ def check_store(session: Session) -> list[str]:
         pass  # what is damaged is noted
     with state.lock:
         found = [*state.notes, *state.damaged.values()]
-    return found + [f"SQLite reports: {one}" for one in session.storage.check()]
+    return found + [f"The database reports: {one}" for one in session.storage.check()]
 
 
 def _check_chunk(session: Session, state: State, bodies: ChunkBodies, entry: ChunkEntry) -> None:
-    with state.lock:
-        slices = state.catalogues.widths.get(entry.catalogue, 0) + _SHARED_SLICES.get(entry.kind, 3)
     try:
         with bodies.open(entry.id) as read:
             whole = read(0, entry.size_bytes)
-        ChunkReader(read_from(whole), entry.owner, slices).check()
+        ChunkReader(read_from(whole), entry.owner, slices_of_entry(state, entry)).check()
     except ChunkGoneError:
         return  # merged or dropped meanwhile
     except DamagedChunkError as error:
