@@ -77,8 +77,10 @@ def scale_column(values: Floats) -> Scaled | None:
     """The integers that a column is made of, or None."""
     probe = values[:: max(1, len(values) // _PROBED)]
     for number, scale in enumerate(SCALES):
-        if is_scaled(probe, scale) and is_scaled(values, scale):
-            return Scaled(number, np.rint(values * scale).astype(np.int64))
+        if rows_scaled(probe, scale).all():
+            integers = _integers(values, scale)
+            if integers is not None:
+                return Scaled(number, integers)
     return None
 
 
@@ -94,11 +96,6 @@ def decode_scaled(data: bytes, rows: int) -> Integers:
     return decode_integers(data[2:], rows)
 
 
-def is_scaled(values: Floats, scale: float) -> bool:
-    """Whether each value is exactly an integer below 2⁵³ divided by `scale`."""
-    return bool(rows_scaled(values, scale).all())
-
-
 def rows_scaled(values: Floats, scale: float) -> NDArray[np.bool_]:
     """Which values are exactly integers below 2⁵³ divided by `scale`, bit by bit: −0.0 is not. Of any shape."""
     with np.errstate(over="ignore", invalid="ignore"):
@@ -106,6 +103,17 @@ def rows_scaled(values: Floats, scale: float) -> NDArray[np.bool_]:
         same = (numbers / scale).view(np.uint64) == values.view(np.uint64)
         found: NDArray[np.bool_] = same & (np.abs(numbers) < _LARGEST)
     return found
+
+
+def _integers(values: Floats, scale: float) -> Integers | None:
+    """The integers of a column with this scale, or None if one is missing. As `rows_scaled`, in half the time."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        numbers = np.rint(values) if scale == 1.0 else np.rint(values * scale)
+        numbers += 0.0  # of −0.0 it makes 0.0
+        back = numbers if scale == 1.0 else numbers / scale
+    if (back.view(np.uint64) != values.view(np.uint64)).any() or not max(-numbers.min(), numbers.max()) < _LARGEST:
+        return None
+    return numbers.astype(np.int64)
 
 
 def _encode_floats(values: Floats, level: int) -> bytes:

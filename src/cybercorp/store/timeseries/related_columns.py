@@ -29,6 +29,7 @@ RELATED = 16  # the form; those below are of `columns`
 _ALIKE = 0.3  # correlation of differences below which nothing was ever gained
 GAIN = 0.9  # of the estimated bits: a reader of a told column reads two, which must be worth it
 _MAX_COLUMNS = 256
+_BEST = 4  # of the columns that are alike so many are looked at
 _STRETCHES, _STRETCH = 8, 32
 _SNAP = 0.2  # a factor so near to a power of two is one: pages, sectors, KiB
 _LARGEST_FACTOR = float(1 << 52)
@@ -146,7 +147,10 @@ def _candidates(matrix: Integers) -> tuple[Integers, Integers, Integers, Integer
         part = steps[:, at : at + stride]
         likeness += part @ part.T
     np.fill_diagonal(likeness, 0.0)
-    places, others = np.nonzero(np.abs(likeness) > _ALIKE)
+    alike = np.abs(likeness)
+    if len(alike) > _BEST:
+        alike[alike < np.partition(alike, -_BEST, axis=1)[:, -_BEST, None]] = 0.0
+    places, others = np.nonzero(alike > _ALIKE)
     slopes = likeness[places, others] * size[places] / size[others]
     usable = (np.abs(slopes) > 1 / _LARGEST_FACTOR) & (np.abs(slopes) < _MAX_MULTIPLIER)
     places, others, slopes = places[usable], others[usable], slopes[usable]
