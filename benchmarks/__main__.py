@@ -6,7 +6,7 @@ import datetime as dt
 import sys
 from pathlib import Path
 
-from benchmarks import agent_idle, agent_watched, dashboard, server_load, startup
+from benchmarks import agent_idle, agent_watched, dashboard, opening, server_load, startup
 from benchmarks.measure import Result, machine, peers, report
 from cybercorp.core.version import VERSION
 
@@ -21,7 +21,7 @@ Machine: {machine}. CyberCorp {version}, {day}. Peers: {peers}.
 | work | figure | measured | bar | |
 |---|---|--:|--:|---|
 """
-MODULES = (startup, agent_idle, agent_watched, dashboard, server_load)
+MODULES = (startup, agent_idle, agent_watched, dashboard, server_load, opening)
 
 
 def row(result: Result) -> str:

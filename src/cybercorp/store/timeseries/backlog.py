@@ -22,6 +22,8 @@ def thaw(session: Session, state: State, *, raw_bytes: int = RAW_BYTES, host_row
     """
     with state.lock:
         marks = {one.host: max(one.sealed, one.dropped) for one in state.hosts.values() if one.head.is_logged}
+        if not marks:  # the hosts were removed
+            state.backlog.clear()
         waiting = list(state.backlog)
         catalogues = {0, *state.catalogues.widths}
     entries = rows = size = 0

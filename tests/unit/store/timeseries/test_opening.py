@@ -210,6 +210,19 @@ class TestDamage:
             assert _rows(store, 3) == (truth[3] if "received" in change else truth[3][:6] + truth[3][7:])
             assert len(store.damage()) == (0 if "received" in change else 1)
 
+    def test_all_hosts_may_be_removed_before_their_rows_are_sealed(self, filled: tuple[Path, Truth]) -> None:
+        """Nothing is left to do then, and the log is emptied."""
+        folder, truth = filled
+        with contextlib.closing(open_store(folder)) as store:
+            for host in truth:
+                store.drop_host(host)
+            assert not store.seal(everything=True).pending
+            assert store.stats().head_rows == 0
+            assert store.bounds() is None
+            store.seal(everything=True)
+        with contextlib.closing(sqlite3.connect(folder / "samples.db")) as database:
+            assert database.execute("SELECT count(*) FROM log").fetchone() == (0,)
+
     def test_the_newest_row_may_be_damaged(self, filled: tuple[Path, Truth]) -> None:
         """The one before it is shown instead."""
         folder, _ = filled
