@@ -122,7 +122,8 @@ class Runner:
             self._keep_top(self._scanner.scan(timestamp_ms))
 
     def _keep_top(self, table: ProcessTable) -> None:
-        top = fit_table(self._scanner.top(table, self._settings.top_processes))
+        top = self._scanner.top(table, self._settings.top_processes)
+        top = fit_table(msgspec.structs.replace(top, changes=self._scanner.take_changes()))
         self._spool.append(RecordType.PROCESSES, table.timestamp_ms, self._encoder.encode(top))
 
     def _watch_wait_s(self) -> float:

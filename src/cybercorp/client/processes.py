@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cybercorp.client.calls import Caller, complete, segment
-from cybercorp.protocol.processes import HostProcesses
+from cybercorp.protocol.processes import HostProcesses, ProcessEvents
 
 
 class AsyncProcesses:
@@ -25,6 +25,26 @@ class AsyncProcesses:
         path = f"/api/v1/hosts/{segment(host)}/processes"
         return await self._caller.call("GET", path, HostProcesses, params=[("at_ms", at_ms)])
 
+    async def events(
+        self,
+        host: str,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+        *,
+        name: str | None = None,
+        limit: int = 1000,
+    ) -> ProcessEvents:
+        """Which processes of a host began and ended in a span (Unix ms; the last hour), oldest first, a week at most.
+
+            answer = await client.processes.events("web-1", name="postgres")
+
+        They are found by comparing tables recorded every ten seconds: what lived between two of them was never seen.
+        `name` is part of a name or a command line. Raises NotFoundError, InvalidInputError.
+        """
+        path = f"/api/v1/hosts/{segment(host)}/processes/events"
+        params = [("since_ms", since_ms), ("until_ms", until_ms), ("name", name), ("limit", limit)]
+        return await self._caller.call("GET", path, ProcessEvents, params=params)
+
 
 class Processes:
     """`AsyncProcesses` without await."""
@@ -35,3 +55,15 @@ class Processes:
     def list(self, host: str, at_ms: int | None = None) -> HostProcesses:
         """See `AsyncProcesses.list`."""
         return complete(self._processes.list(host, at_ms))
+
+    def events(
+        self,
+        host: str,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+        *,
+        name: str | None = None,
+        limit: int = 1000,
+    ) -> ProcessEvents:
+        """See `AsyncProcesses.events`."""
+        return complete(self._processes.events(host, since_ms, until_ms, name=name, limit=limit))

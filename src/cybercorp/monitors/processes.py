@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from cybercorp.core.clock import Clock, SystemClock
 from cybercorp.monitors.process_files import ProcessReading
-from cybercorp.protocol.processes import ProcessTable
+from cybercorp.protocol.processes import ProcessChanges, ProcessExit, ProcessStart, ProcessTable
 
 if sys.platform == "linux":
     from cybercorp.monitors.process_source import LinuxProcesses as MachineProcesses
@@ -18,6 +18,8 @@ else:
 
 _START_TOLERANCE_MS = 2_000  # start times are derived from the boot time, which is known to a second only
 _DIGITS = 4  # of a share of a core: a hundredth of a per cent; noise would cost bytes for ever
+MAX_CHANGES = 200  # listed between two tables for history; more are counted
+_COMMAND_LENGTH = 200
 SHORTEST_S = 0.2  # twenty clock ticks: over less, shares of a core would be noise
 
 COLUMNS = (
@@ -35,9 +37,10 @@ class ProcessSource(Protocol):
 class _Rates:
     """What a process had at the last look that counts, and its rates from then on."""
 
-    __slots__ = ("cpu", "cpu_time_s", "io", "measured_at", "read_rate", "started_at_ms", "write_rate")
+    __slots__ = ("cpu", "cpu_time_s", "io", "measured_at", "read_rate", "reading", "started_at_ms", "write_rate")
 
     def __init__(self, reading: ProcessReading, now: float) -> None:
+        self.reading = reading
         self.measured_at = now
         self.started_at_ms = reading.started_at_ms
         self.cpu_time_s = reading.cpu_time_s
@@ -75,6 +78,9 @@ class ProcessScanner:
         self._source: ProcessSource = source or MachineProcesses()
         self._rates: dict[int, _Rates] = {}
         self._looked: tuple[float, int] | None = None
+        self._started: list[ProcessStart] = []
+        self._exited: list[ProcessExit] = []
+        self._unlisted = 0
 
     def scan(self, now_ms: int) -> ProcessTable:
         """All processes, sorted by pid. Shares and rates are over the time since the last scan.
@@ -95,12 +101,50 @@ class ProcessScanner:
                 one = _Rates.newborn(reading, looked_at) if newborn else _Rates(reading, now)
             if one.measured_at < now:
                 one.advance(reading, now)
+            one.reading = reading
             rates[reading.pid] = one
             read, written = reading.io or (None, None)
             rates_now = (read, written, one.read_rate, one.write_rate)
             rows.append((*reading[:6], one.cpu, *reading[6:9], *rates_now, reading.started_at_ms))
+        if self._rates:
+            self._note_changes(rates, looked_ms)
         self._rates = rates
         return _table(now_ms, rows)
+
+    def take_changes(self) -> ProcessChanges | None:
+        """Which processes began and ended over the scans since this was asked last; None for none."""
+        if not self._started and not self._exited:
+            return None
+        changes = ProcessChanges(started=self._started, exited=self._exited, unlisted=self._unlisted)
+        self._started, self._exited, self._unlisted = [], [], 0
+        return changes
+
+    def _note_changes(self, rates: dict[int, _Rates], looked_ms: int) -> None:
+        for pid, one in rates.items():
+            before = self._rates.get(pid)
+            if before is None or before.started_at_ms != one.started_at_ms:
+                self._note_start(one.reading)
+        for pid, one in self._rates.items():
+            after = rates.get(pid)
+            if after is None or after.started_at_ms != one.started_at_ms:
+                self._note_exit(one.reading, looked_ms)
+
+    def _note_start(self, reading: ProcessReading) -> None:
+        if len(self._started) >= MAX_CHANGES:
+            self._unlisted += 1
+            return
+        command = reading.command[:_COMMAND_LENGTH]
+        start = ProcessStart(reading.pid, reading.started_at_ms, reading.parent, reading.name, command, reading.user)
+        self._started.append(start)
+
+    def _note_exit(self, reading: ProcessReading, looked_ms: int) -> None:
+        if len(self._exited) >= MAX_CHANGES:
+            self._unlisted += 1
+            return
+        gone = ProcessExit(
+            reading.pid, reading.started_at_ms, looked_ms, reading.cpu_time_s, reading.rss_bytes, reading.name
+        )
+        self._exited.append(gone)
 
     def top(self, table: ProcessTable, count: int = 20) -> ProcessTable:
         """The `count` processes with most CPU and the `count` with most memory, in the table's order.

@@ -14,6 +14,7 @@ from cybercorp.server.services.hosts import HostService
 from cybercorp.server.services.ingest import IngestService
 from cybercorp.server.services.live import LiveService
 from cybercorp.server.services.metrics import MetricService
+from cybercorp.server.services.process_events import ProcessEventService
 from cybercorp.server.services.processes import ProcessService
 from cybercorp.server.services.recordings import RecordingService
 from cybercorp.server.services.replay import ReplayService
@@ -42,6 +43,7 @@ class Services:
     hosts: HostService
     metrics: MetricService
     processes: ProcessService
+    process_events: ProcessEventService
     replay: ReplayService
     exports: ExportService
     recordings: RecordingService
@@ -98,6 +100,7 @@ def make_services(settings: ServerSettings, clock: Clock, records: Records, stor
         hosts=hosts,
         metrics=metrics,
         processes=processes,
+        process_events=ProcessEventService(metrics, store),
         replay=ReplayService(store, metrics, fleet),
         exports=ExportService(store, metrics, clock),
         recordings=RecordingService(store, metrics, events, clock),

@@ -148,3 +148,65 @@ def test_every_column_has_every_row(scanner: ProcessScanner, processes: Processe
         assert {column: len(getattr(one, column)) for column in COLUMNS} == dict.fromkeys(COLUMNS, rows)
     lists = {name for name, kind in ProcessTable.__annotations__.items() if "list[" in str(kind)}
     assert set(COLUMNS) == lists, "a column of the table is filled by nobody"
+
+
+class TestChanges:
+    """Which processes began and ended, found by comparing whole tables."""
+
+    def test_the_first_look_tells_nothing(self, scanner: ProcessScanner, processes: Processes) -> None:
+        """What was there before is not news."""
+        processes.now = [reading(3), reading(7)]
+        scanner.scan(100_000)
+        assert scanner.take_changes() is None
+
+    def test_starts_and_exits_over_several_looks(
+        self, scanner: ProcessScanner, processes: Processes, clock: ManualClock
+    ) -> None:
+        """Everything since it was asked last, once; an exit knows what the process had taken when it was seen last."""
+        processes.now = [reading(3), reading(7, 2.0, rss=4096)]
+        scanner.scan(100_000)
+        clock.advance(1)
+        processes.now = [reading(3), reading(9, started=100_500)]
+        scanner.scan(101_000)
+        clock.advance(1)
+        processes.now = [reading(3)]
+        scanner.scan(102_000)
+        changes = scanner.take_changes()
+        assert changes is not None
+        assert [(one.pid, one.started_at_ms, one.command) for one in changes.started] == [(9, 100_500, "/bin/p9")]
+        assert [(one.pid, one.seen_at_ms, one.cpu_time_s, one.rss_bytes) for one in changes.exited] == [
+            (7, 100_000, 2.0, 4096),
+            (9, 101_000, 0.0, 0),
+        ]
+        assert scanner.take_changes() is None
+
+    def test_a_number_that_is_used_again_is_another_process(
+        self, scanner: ProcessScanner, processes: Processes, clock: ManualClock
+    ) -> None:
+        """One exit and one start under the same pid."""
+        processes.now = [reading(3, 9.0)]
+        scanner.scan(100_000)
+        clock.advance(1)
+        processes.now = [reading(3, 0.1, started=100_700)]
+        scanner.scan(101_000)
+        changes = scanner.take_changes()
+        assert changes is not None
+        assert [one.started_at_ms for one in changes.started] == [100_700]
+        assert [one.started_at_ms for one in changes.exited] == [1]
+
+    def test_a_storm_is_counted_and_not_listed(
+        self, scanner: ProcessScanner, processes: Processes, clock: ManualClock
+    ) -> None:
+        """At most 200 of each are listed, their command lines cut; the others are a number."""
+        processes.now = [reading(1)]
+        scanner.scan(100_000)
+        clock.advance(1)
+        processes.now = [reading(1), *(reading(10 + n)._replace(command="x" * 9_000) for n in range(1_000))]
+        scanner.scan(101_000)
+        clock.advance(1)
+        processes.now = [reading(1)]
+        scanner.scan(102_000)
+        changes = scanner.take_changes()
+        assert changes is not None
+        assert (len(changes.started), len(changes.exited), changes.unlisted) == (200, 200, 1_600)
+        assert {len(one.command) for one in changes.started} == {200}

@@ -1,4 +1,4 @@
-"""`cybercorp ps`: the processes of hosts, now or at a past instant."""
+"""`cybercorp ps`: the processes of hosts, now or at a past instant; which began and ended."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from cybercorp.cli.output.columns import Column, iso_time, local_time, short_tim
 from cybercorp.cli.output.formats import OutputFormat, on_terminal, shows_unicode, terminal_size
 from cybercorp.cli.output.writers import remark, write_rows
 from cybercorp.cli.parameters import AllHosts, Output, Selectors, past_ms
+from cybercorp.cli.process_events import MOST_EVENTS, print_events
 from cybercorp.cli.process_rows import ProcessRow, rows_of, sort_rows, tree_rows
 from cybercorp.cli.selection import is_name, pick_hosts
+from cybercorp.core.errors import InvalidInputError
 from cybercorp.core.units import UNKNOWN, format_seconds
 from cybercorp.protocol.processes import HostProcesses
 from cybercorp.security.display import safe_text
@@ -95,6 +97,14 @@ def ps(
     at: Annotated[str | None, typer.Option(metavar="TIME", help="A past instant: '3m ago', 03:12, ISO 8601.")] = None,
     sort: Annotated[ProcessSort, typer.Option(help="The largest, or the first in order, on top.")] = ProcessSort.CPU,
     tree: Annotated[bool, typer.Option("--tree", "-t", help="Children under their parents.")] = False,
+    events: Annotated[
+        bool, typer.Option("--events", help="Which processes began and ended, instead of which there are.")
+    ] = False,
+    since: Annotated[str, typer.Option(metavar="TIME", help="With --events: from when on.")] = "1h",
+    until: Annotated[str, typer.Option(metavar="TIME", help="With --events: until when.")] = "now",
+    name: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Only processes with this in name or command line.")
+    ] = None,
     limit: Annotated[
         int | None, typer.Option("--limit", "-n", min=0, help="At most this many; 0: all. A terminal shows one page.")
     ] = None,
@@ -104,10 +114,19 @@ def ps(
     options = options_of(context)
     at_ms = past_ms(at, "--at") if at else None
     selectors = list(hosts or ())
+    if events:
+        if at is not None or tree:
+            raise InvalidInputError("--events lists a span.", hint="Say --since and --until, and no --at or --tree.")
+        span = (past_ms(since, "--since"), past_ms(until, "--until"))
+        with options.client() as client:
+            names = _names(client, selectors, every=every)
+            answers = [client.processes.events(one, *span, name=name, limit=limit or MOST_EVENTS) for one in names]
+        print_events(answers, output, options)
+        return
     with options.client() as client:
         names = _names(client, selectors, every=every)
         tables = [client.processes.list(name, at_ms=at_ms) for name in names]
-    rows = [row for table in tables for row in rows_of(table)]
+    rows = [row for table in tables for row in rows_of(table) if not name or name in row.name or name in row.command]
     rows = tree_rows(rows, sort, unicode=shows_unicode()) if tree else sort_rows(rows, sort)
     shown = rows[: _most(limit, output) or len(rows)]
     for table in tables:

@@ -10,13 +10,15 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 
 from cybercorp.protocol.hosts import Host, HostChange, HostSort, HostsWindow
 from cybercorp.protocol.metrics import HostLatest
-from cybercorp.protocol.processes import HostProcesses
+from cybercorp.protocol.processes import HostProcesses, ProcessEvents
 from cybercorp.protocol.registry import Permission
 from cybercorp.server.api.parameters import AtMs, Selectors
 from cybercorp.server.api.responses import problems
+from cybercorp.server.services.process_events import MAX_EVENTS
 from cybercorp.server.wiring import Services
 
 MAX_HOSTS = 10_000
+_MAX_MS = 253_402_300_800_000
 Offset = Annotated[int, QueryParameter(ge=0, le=1_000_000, description="How many rows to leave out.")]
 Limit = Annotated[int, QueryParameter(ge=0, le=1000, description="How many rows to answer.")]
 
@@ -112,3 +114,34 @@ class HostController(Controller):
         """All processes now, asked of the agent; or the busiest that were recorded before an instant."""
         found = services.hosts.get(host)
         return await (services.processes.now(found) if at_ms is None else services.processes.at(found, at_ms))
+
+    @get(
+        "/hosts/{host:str}/processes/events",
+        summary="Starts and exits of processes",
+        opt={"permission": Permission.PROCESSES_VIEW},
+        responses=problems(404),
+    )
+    async def process_events(
+        self,
+        services: NamedDependency[Services],
+        host: FromPath[str],
+        since_ms: Annotated[
+            int | None,
+            QueryParameter(ge=0, le=_MAX_MS, description="Not before this time, Unix ms; absent: an hour ago."),
+        ] = None,
+        until_ms: Annotated[
+            int | None,
+            QueryParameter(ge=0, le=_MAX_MS, description="Before this time, Unix ms; absent: now."),
+        ] = None,
+        name: Annotated[
+            str | None, QueryParameter(max_length=200, description="Only processes with this in name or command.")
+        ] = None,
+        limit: Annotated[
+            int, QueryParameter(ge=1, le=MAX_EVENTS, description="How many events to answer, the oldest first.")
+        ] = 1000,
+    ) -> ProcessEvents:
+        """Which processes began and ended, as the tables recorded every ten seconds tell it; at most a week at once."""
+        found = services.hosts.get(host)
+        end_ms = services.clock.now_ms() if until_ms is None else until_ms
+        start_ms = max(0, end_ms - 3_600_000) if since_ms is None else since_ms
+        return await services.process_events.list_(found, start_ms, end_ms, limit, name)

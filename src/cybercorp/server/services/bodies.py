@@ -19,7 +19,7 @@ _MAX_ATTRIBUTE_TEXT = 500
 _MAX_EVENT_ATTRIBUTES = 32
 _TABLE = msgspec.msgpack.Decoder(ProcessTable)
 _EVENT = msgspec.msgpack.Decoder(AgentEvent)
-COLUMNS = tuple(one.name for one in msgspec.structs.fields(ProcessTable))
+COLUMNS = tuple(one.name for one in msgspec.structs.fields(ProcessTable) if one.name != "changes")
 DecodedT = TypeVar("DecodedT")
 
 

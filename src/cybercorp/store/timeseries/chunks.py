@@ -23,10 +23,11 @@ from functools import cached_property
 
 import numpy as np
 
+from cybercorp.protocol.processes import ProcessChanges
 from cybercorp.store.timeseries import first_format
 from cybercorp.store.timeseries.integer_columns import decode_integers, encode_integers
 from cybercorp.store.timeseries.long_blocks import ColumnsReader, encode_columns
-from cybercorp.store.timeseries.process_tables import MAGIC, TablesReader, encode_tables
+from cybercorp.store.timeseries.process_tables import MAGIC, TablesReader, changes_of, encode_tables
 from cybercorp.store.timeseries.rows import Floats, Integers
 from cybercorp.store.timeseries.short_blocks import BlockReader, encode_block
 
@@ -135,6 +136,13 @@ class ChunkReader:
         """One process table, as it came."""
         with _noticed():
             return self._tables.body(number) if self._tables is not None else self._joined_bodies()[number]
+
+    def changes(self) -> list[tuple[int, ProcessChanges]]:
+        """The number of each process table that tells of starts and exits, and what it tells."""
+        with _noticed():
+            if self._tables is not None:
+                return list(self._tables.changes())
+            return list(changes_of(self._joined_bodies()))
 
     def check(self) -> None:
         """Verify every slice."""

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from cybercorp.core.clock import Clock
 from cybercorp.protocol.metrics import Aggregation, Catalogue, MetricSelector
-from cybercorp.protocol.processes import ProcessTable
+from cybercorp.protocol.processes import ProcessChanges, ProcessTable
 from cybercorp.store.timeseries.arrivals import apply, pack_heads, plan
 from cybercorp.store.timeseries.backlog import thaw
 from cybercorp.store.timeseries.batches import Batch, pack_batch
@@ -189,6 +189,10 @@ class TimeSeries:
     def processes_at(self, host: int, at_ms: int, within_ms: int) -> ProcessTable | None:
         """The newest recorded process table at or before `at_ms`, at most `within_ms` older."""
         return self._instants.processes_at(host, at_ms, within_ms)
+
+    def process_changes(self, host: int, start_ms: int, end_ms: int) -> list[tuple[int, ProcessChanges]]:
+        """Starts and exits told by the process tables of `[start_ms, end_ms)`, with each table's time, in order."""
+        return self._instants.process_changes(host, start_ms, end_ms)
 
     def rows(self, host: int, start_ms: int, end_ms: int) -> Iterator[RowBlock]:
         """Every row of samples of a host in `[start_ms, end_ms)`, as it was stored, half an hour at a time."""

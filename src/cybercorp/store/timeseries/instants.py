@@ -8,9 +8,10 @@ import msgspec
 import numpy as np
 
 from cybercorp.protocol.metrics import Catalogue
-from cybercorp.protocol.processes import ProcessTable
+from cybercorp.protocol.processes import ProcessChanges, ProcessTable
 from cybercorp.store.timeseries.chunks import PROCESSES, SAMPLES, ChunkReader, DamagedChunkError
 from cybercorp.store.timeseries.log import last_samples
+from cybercorp.store.timeseries.process_tables import changes_of
 from cybercorp.store.timeseries.reading import look, slices_of, take_picture
 from cybercorp.store.timeseries.rows import Integers, LatestRow
 from cybercorp.store.timeseries.session import Session
@@ -43,6 +44,10 @@ class Instants:
             return msgspec.msgpack.decode(body, type=ProcessTable)
         except msgspec.DecodeError:
             return None  # stored as its agent sent it
+
+    def process_changes(self, host: int, start_ms: int, end_ms: int) -> list[tuple[int, ProcessChanges]]:
+        """Starts and exits told by the tables of `[start_ms, end_ms)`, with each table's time, in order."""
+        return look(self._session, lambda state: self._process_changes(state, host, start_ms, end_ms))
 
     def latest(self, host: int) -> LatestRow | None:
         """The row of samples that arrived last."""
@@ -82,6 +87,22 @@ class Instants:
             except DamagedChunkError as error:
                 self._session.note_damage(state, found.entry, -1, str(error))
                 return None
+
+    def _process_changes(self, state: State, host: int, start_ms: int, end_ms: int) -> list[tuple[int, ProcessChanges]]:
+        picture = take_picture(state, host, PROCESSES, start_ms, end_ms)
+        found: list[tuple[int, ProcessChanges]] = []
+        with self._session.storage.reader() as bodies:
+            for entry in picture.entries:
+                try:
+                    with bodies.open(entry.id) as read:
+                        chunk = ChunkReader(read, entry.owner, 3)
+                        times = chunk.timestamps().tolist()
+                        found += [(times[number], changes) for number, changes in chunk.changes()]
+                except DamagedChunkError as error:
+                    self._session.note_damage(state, entry, -1, str(error))
+        for row in picture.head:
+            found += [(row.timestamp_ms, changes) for _, changes in changes_of([row.body])]
+        return sorted((one for one in found if start_ms <= one[0] < end_ms), key=lambda one: one[0])
 
     def _find(self, state: State, host: int, kind: int, at_ms: int, within_ms: int) -> HeadRow | _Place | None:
         """The newest row in `[at_ms - within_ms, at_ms]`; of equal timestamps the one that arrived last."""

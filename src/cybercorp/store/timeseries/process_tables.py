@@ -12,8 +12,9 @@ unknown field, a number that does not fit) is kept whole. Whoever stores the byt
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -21,7 +22,7 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from cybercorp.protocol.processes import ProcessTable
+from cybercorp.protocol.processes import ProcessChanges, ProcessTable
 from cybercorp.store.timeseries.columns import decode_column, encode_column
 from cybercorp.store.timeseries.integer_columns import decode_integers, encode_integers
 from cybercorp.store.timeseries.rows import Integers
@@ -40,6 +41,12 @@ _EMPTY: Final[dict[str, Any]] = {name: [] for name in _COLUMNS}
 _DECODER = msgspec.msgpack.Decoder(ProcessTable)
 _ENCODER = msgspec.msgpack.Encoder()
 _Bits = NDArray[np.bool_]
+
+
+class _OnlyChanges(msgspec.Struct, frozen=True):
+    """What `changes_of` reads of a table."""
+
+    changes: ProcessChanges | None = None
 
 
 class _Sections(msgspec.Struct, array_like=True, frozen=True):
@@ -63,6 +70,9 @@ def encode_tables(bodies: Sequence[bytes]) -> bytes:
     packed = _encode(bodies, whole)
     different = {number for number, body in enumerate(TablesReader(packed).bodies()) if body != bodies[number]}
     return _encode(bodies, whole | different) if different else packed
+
+
+_CHANGES = msgspec.msgpack.Decoder(_OnlyChanges)
 
 
 class TablesReader:
@@ -103,6 +113,16 @@ class TablesReader:
         if extra is not None:
             return msgspec.structs.replace(extra, **head, **values)
         return ProcessTable(**head, **values)
+
+    def changes(self) -> Iterator[tuple[int, ProcessChanges]]:
+        """The number of each table that tells of starts and exits, and what it tells."""
+        told = {number: table.changes for number, table in self._extras.items()}
+        for number, body in self._whole.items():
+            told[number] = next((found for _, found in changes_of([body])), None)
+        for number in sorted(told):
+            found = told[number]
+            if found is not None:
+                yield number, found
 
     @functools.cached_property
     def _extras(self) -> dict[int, ProcessTable]:
@@ -165,6 +185,15 @@ class TablesReader:
         found = {name: _unpack(name, data, rows) for name, data in zip(_CHANGING, self._sections.columns, strict=True)}
         found["state"] = self._texts[found["state"]]
         return found
+
+
+def changes_of(bodies: Sequence[bytes]) -> Iterator[tuple[int, ProcessChanges]]:
+    """The number of each table that tells of starts and exits, and what it tells."""
+    for number, body in enumerate(bodies):
+        with contextlib.suppress(msgspec.DecodeError):
+            found = _CHANGES.decode(body).changes
+            if found is not None:
+                yield number, found
 
 
 class _Identity(NamedTuple):

@@ -10,13 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cybercorp.protocol.processes import ProcessTable
-from cybercorp.store.timeseries.process_tables import TablesReader, encode_tables
+from cybercorp.protocol.processes import ProcessChanges, ProcessExit, ProcessStart, ProcessTable
+from cybercorp.store.timeseries.process_tables import TablesReader, changes_of, encode_tables
 
 encode = msgspec.msgpack.encode
-COLUMNS = [
-    one.name for one in msgspec.structs.fields(ProcessTable) if one.name not in ("timestamp_ms", "total", "partial")
-]
+HEAD = ("timestamp_ms", "total", "partial", "changes")
+COLUMNS = [one.name for one in msgspec.structs.fields(ProcessTable) if one.name not in HEAD]
 numbers = st.integers(-(1 << 63), (1 << 64) - 1)
 floats = st.floats(allow_nan=True, allow_infinity=True)
 texts = st.text(max_size=12) | st.sampled_from(["", "\x1b[2J", "‮", "\x00", "nginx: worker"])
@@ -95,7 +94,7 @@ def recorded(count: int, seed: int = 1) -> list[ProcessTable]:
                 pid,
             )
             rows.append(born_row)
-        columns = dict(zip(COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
+        columns: dict[str, Any] = dict(zip(COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
         made.append(ProcessTable(timestamp_ms=10_000 * step, total=200, partial=True, **columns))
     return made
 
@@ -129,3 +128,19 @@ def test_other_bytes_are_refused(data: bytes) -> None:
     """A clear error, not a wrong table."""
     with pytest.raises(ValueError, match="process tables cannot be read"):
         TablesReader(data)
+
+
+def test_starts_and_exits_are_read_without_the_columns() -> None:
+    """Whether a table was taken apart or kept as it came; tables without changes tell nothing."""
+    made = recorded(40)
+    told = ProcessChanges(
+        started=[ProcessStart(7, 1_000, 1, "sh", "sh -c x", "app")],
+        exited=[ProcessExit(9, 500, 900, 1.5, 4096, "old")],
+        unlisted=3,
+    )
+    made[5] = msgspec.structs.replace(made[5], changes=told)
+    odd = encode({**msgspec.to_builtins(msgspec.structs.replace(made[8], changes=told)), "unknown": 1})
+    bodies = [odd if number == 8 else encode(one) for number, one in enumerate(made)]
+    assert list(TablesReader(encode_tables(bodies)).changes()) == [(5, told), (8, told)]
+    assert TablesReader(encode_tables(bodies)).bodies() == bodies
+    assert list(changes_of(bodies)) == [(5, told), (8, told)]
