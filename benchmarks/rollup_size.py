@@ -1,8 +1,8 @@
 """What one-minute and one-hour rollups add to a day of recorded metrics, and the CPU of sealing, merging, rolling up.
 
 The recording is half an hour long, so a day repeats it. Each repetition is 13 s shorter than the recording, so that no
-two of its minutes hold the same rows; counters go on growing. Distributions still repeat, which makes the rows a little
-cheaper than a real day's: of the percentage that is the pessimistic side. `python -m benchmarks.rollup_size`
+two of its minutes hold the same rows; counters go on growing. Values still repeat, which makes long chunks of rows
+cheaper than a real day's: for the percentage that is the pessimistic side. `python -m benchmarks.rollup_size`
 """
 
 from __future__ import annotations
@@ -24,10 +24,13 @@ from cybercorp.core.clock import ManualClock
 from cybercorp.protocol.agents import RecordType
 from cybercorp.protocol.metrics import MetricKind
 from cybercorp.store.timeseries.engine import TimeSeries
+from cybercorp.store.timeseries.index import period_of, period_start
+from cybercorp.store.timeseries.rollup_index import DAY_PERIODS
 from cybercorp.store.timeseries.rows import StoredRow, TierStats
 from cybercorp.store.timeseries.settings import TimeSeriesSettings
 
-START_MS = 1_800_000_000_000
+_ANY_MS = 1_800_000_000_000
+START_MS = period_start(1, (period_of(1, _ANY_MS) // DAY_PERIODS + 1) * DAY_PERIODS)  # a day of host 1, not of two
 CUT_S = 13
 BATCH_S = 10
 DAY_S = 86_400

@@ -33,10 +33,13 @@ def load_state(storage: ChunkStorage) -> State:
     state.acked = {(host, stream): acked for host, stream, acked in loaded.streams}
     state.next_log = loaded.next_log
     state.hosts = {mark.host: HostState(mark.host, mark) for mark in loaded.marks}
+    aside = {key: reason for key, reason in storage.meta().items() if key.startswith(State.ASIDE) and reason}
     for entry in loaded.chunks:
         state.next_chunk = max(state.next_chunk, entry.id + 1)
         if entry.host < 0:  # its host was removed
             state.doomed.append(entry.id)
+        elif f"{State.ASIDE}{entry.id}" in aside:
+            state.set_aside(entry, aside[f"{State.ASIDE}{entry.id}"])
         elif entry.catalogue and entry.catalogue not in state.catalogues.widths:
             state.notes.append(f"Chunk {entry.id} of host {entry.host} cannot be read: its catalogue is damaged.")
         else:

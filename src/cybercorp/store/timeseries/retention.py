@@ -88,7 +88,7 @@ class Retention:
             HOURS: now - settings.hours_retention_ms,
         }
         with state.lock:
-            entries = state.entries()
+            entries = [*state.entries(), *state.aside.values()]
         return [entry for entry in entries if _age_of(entry) < from_ms.get(entry.kind, 0)]
 
     def _too_much(self, state: State) -> list[ChunkEntry]:
@@ -113,14 +113,18 @@ class Retention:
                 if current is not state:
                     return dropped
                 with state.lock:
-                    here = [one for one in step if state.holds(one)]
+                    here = [one for one in step if state.holds(one) or one.id in state.aside]
+                    aside = [one.id for one in here if one.id in state.aside]
                 for kind in {one.kind for one in here}:
                     of_kind = [one for one in here if one.kind == kind]
                     before_ms = max(one.end_ms for one in of_kind) + 1
                     self._session.storage.drop_before(kind, before_ms, [one.id for one in of_kind])
+                if aside:
+                    self._session.storage.set_meta({f"{State.ASIDE}{number}": "" for number in aside})
                 with state.lock:
                     for one in here:
-                        state.hosts[one.host].index(one.kind).remove(one)
+                        if state.aside.pop(one.id, None) is None:
+                            state.hosts[one.host].index(one.kind).remove(one)
                         state.forget_damage(one.id)
             dropped.extend(here)
         return dropped

@@ -7,7 +7,7 @@ added to the rollup.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,11 +18,11 @@ from cybercorp.store.timeseries.index import MINUTE_MS, period_of, period_start
 from cybercorp.store.timeseries.intervals import Flags, Intervals, no_intervals, roll_up
 from cybercorp.store.timeseries.reading import slices_of, take_picture
 from cybercorp.store.timeseries.rollup_chunks import RollupReader
-from cybercorp.store.timeseries.rollup_index import HOURS, MINUTES, RollupSet, covering, periods_of
+from cybercorp.store.timeseries.rollup_index import HOURS, MINUTES, RollupSet, covering, periods_of, sets_of
 from cybercorp.store.timeseries.row_matrix import ColumnsOf, RowMatrix, read_rows
 from cybercorp.store.timeseries.session import Session
 from cybercorp.store.timeseries.state import HeadRow, State
-from cybercorp.store.timeseries.storage import ChunkEntry
+from cybercorp.store.timeseries.storage import ChunkEntry, ChunkGoneError
 
 HOUR_MS = 3_600_000
 STEPS = {MINUTES: MINUTE_MS, HOURS: HOUR_MS}
@@ -61,6 +61,8 @@ def take_view(state: State, host: int, kind: int, start_ms: int, end_ms: int, *,
         known = state.hosts.get(host)
         minutes = known.minutes.between(from_ms, to_ms) if known else []
         hours = known.hours.between(from_ms, to_ms) if known and kind == HOURS else []
+        if state.suspects:
+            minutes, hours = (_trustworthy(entries, state.suspects) for entries in (minutes, hours))
     picture = take_picture(state, host, SAMPLES, from_ms - LOOKBACK_MS, to_ms)
     head = picture.head if unsealed else []
     newest: dict[int, int] = {}
@@ -76,6 +78,12 @@ def take_view(state: State, host: int, kind: int, start_ms: int, end_ms: int, *,
     return View(host, picture.entries, head, covering(host, minutes), covering(host, hours), newest, oldest)
 
 
+def _trustworthy(entries: Sequence[ChunkEntry], suspects: Container[int]) -> list[ChunkEntry]:
+    """Without the sets of which a chunk was found damaged: what they tell is read from finer history."""
+    bad = {one[:3] for one in sets_of(entries) if any(entry.id in suspects for entry in one.entries)}
+    return [entry for one in sets_of(entries) if one[:3] not in bad for entry in one.entries]
+
+
 def read_intervals(
     session: Session,
     state: State,
@@ -88,7 +96,8 @@ def read_intervals(
 ) -> list[Intervals]:
     """Parts that make up the range together, of disjoint rows; some are minutes although hours are wanted.
 
-    Damage is noted and left out. Raises ChunkGoneError, StorageError.
+    Damaged rows are noted and left out; a damaged rollup is noted, and the next attempt does without it. Raises
+    ChunkGoneError, StorageError.
     """
     places = {key: place for place, key in enumerate(keys)}
     parts: list[Intervals] = []
@@ -200,10 +209,10 @@ def _read_set(
             try:
                 with bodies.open(entry.id) as read:
                     reader = RollupReader(slices_of(entry, read, len(chosen)), tier, entry.owner, width, STEPS[tier])
-                    found = reader.read(chosen, len(places), _noting(session, state, entry))
+                    found = reader.read(chosen, len(places))
             except DamagedChunkError as error:
                 session.note_damage(state, entry, -1, str(error))
-                continue
+                raise ChunkGoneError from error
             if whole is None:
                 whole = found
                 continue
@@ -216,10 +225,6 @@ def _read_set(
     for low, high in use:
         inside |= (whole.starts >= low // STEPS[tier] * STEPS[tier]) & (whole.starts < high)
     return whole if inside.all() else whole.taken(inside)
-
-
-def _noting(session: Session, state: State, entry: ChunkEntry) -> Callable[[int, DamagedChunkError], None]:
-    return lambda number, error: session.note_damage(state, entry, number + 1, str(error))
 
 
 def _from_rows(

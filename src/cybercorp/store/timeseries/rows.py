@@ -78,7 +78,8 @@ class Samples(NamedTuple):
 class SealReport(NamedTuple):
     """What one call of `seal` did. `pending` says that more was due than one call does.
 
-    `settled` counts stretches of hosts (four hours, days) that are over and were rolled up.
+    `settled` counts stretches of hosts (four hours, days) that are over and were rolled up; `damaged` has a sentence
+    for each chunk that was set aside.
     """
 
     hosts: int = 0
@@ -88,6 +89,7 @@ class SealReport(NamedTuple):
     trimmed: int = 0
     pending: bool = False
     settled: int = 0
+    damaged: tuple[str, ...] = ()
 
 
 class RetainReport(NamedTuple):

@@ -23,6 +23,7 @@ from cybercorp.store.timeseries.chunks import (
 )
 from cybercorp.store.timeseries.head import rows_of
 from cybercorp.store.timeseries.index import bucket_of, phase_of
+from cybercorp.store.timeseries.quarantine import Quarantine
 from cybercorp.store.timeseries.rows import SealReport
 from cybercorp.store.timeseries.session import Session
 from cybercorp.store.timeseries.settling import Settler
@@ -55,6 +56,7 @@ class Sealer:
         self._clock = clock
         self._block_s = block_s
         self._settler = Settler(session, clock, self._merge_run)
+        self._quarantine = Quarantine(session)
 
     def seal(self, *, everything: bool = False) -> SealReport:
         """Seal what is due (or `everything`), merge, empty the log, roll up what is over. Raises StorageError."""
@@ -70,7 +72,8 @@ class Sealer:
         merged, pending = self._merge(state)
         trimmed = self._trim(state)
         settled, unsettled = self._settler.settle(state)
-        return SealReport(hosts, rows, chunks, merged, trimmed, pending or unsettled, settled)
+        damaged = self._quarantine.isolate(state)
+        return SealReport(hosts, rows, chunks, merged, trimmed, pending or unsettled, settled, tuple(damaged))
 
     def _is_due(self, host: HostState) -> bool:
         waited = self._clock.monotonic() - host.head_since

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from cybercorp.core.errors import StorageBusyError, StorageError, StorageFullError
 from cybercorp.store.timeseries.loading import load_state
-from cybercorp.store.timeseries.state import State
+from cybercorp.store.timeseries.state import State, damage_of
 from cybercorp.store.timeseries.storage import ChunkEntry, ChunkStorage
 
 
@@ -48,10 +48,9 @@ class Session:
     def note_damage(self, state: State, entry: ChunkEntry, slice_number: int, reason: str) -> None:
         """Remember a damaged chunk; `slice_number` −1 is the whole of it."""
         with state.lock:
-            state.damaged[(entry.id, slice_number)] = (
-                f"Chunk {entry.id} of host {entry.host} is damaged: {reason}. "
-                f"{entry.rows} rows from {entry.start_ms} to {entry.end_ms} ms are affected."
-            )
+            state.damaged[(entry.id, slice_number)] = damage_of(entry, reason)
+            if slice_number < 0 and entry.id not in state.aside:
+                state.suspects[entry.id] = entry
 
     def trim(self, state: State, up_to: int, step_bytes: int) -> int:
         """Delete log entries up to `up_to` in steps of about `step_bytes`; returns how many."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import msgspec
 
 from cybercorp.protocol.metrics import Catalogue, Series
-from cybercorp.store.timeseries.chunks import SAMPLES
+from cybercorp.store.timeseries.chunks import PROCESSES, SAMPLES
 from cybercorp.store.timeseries.head import Head, Part, RowTuple
 from cybercorp.store.timeseries.head import HeadRow as HeadRow
 from cybercorp.store.timeseries.index import MINUTE_MS, ChunkIndex
@@ -23,6 +23,7 @@ from cybercorp.store.timeseries.rows import LatestRow
 from cybercorp.store.timeseries.storage import CatalogueRow, ChunkEntry, ChunkStorage, HostMark
 
 MAX_PENDING_CATALOGUES = 8
+_ROWS = {PROCESSES: "process tables", MINUTES: "minutes", HOURS: "hours"}
 UNKNOWN_AGE = float("-inf")  # of rows that were found at the start: they are due for sealing at once
 
 
@@ -189,8 +190,22 @@ class Catalogues:
         return msgspec.msgpack.decode(self._by_number[number].packed, type=tuple[Series, ...])
 
 
+def damage_of(entry: ChunkEntry, reason: str) -> str:
+    """What is told of a damaged chunk."""
+    return (
+        f"Chunk {entry.id} of host {entry.host} is damaged: {reason}. "
+        f"{entry.rows} {_ROWS.get(entry.kind, 'rows')} from {entry.start_ms} to {entry.end_ms} ms are affected."
+    )
+
+
 class State:
-    """All hosts. `lock` guards every field but `log`. `backlog` are log entries with rows that are nowhere else."""
+    """All hosts. `lock` guards every field but `log`. `backlog` are log entries with rows that are nowhere else.
+
+    `suspects` are chunks that a reader found damaged, by id; `aside` those that are out of the index for good.
+    """
+
+    ASIDE = "aside:"
+    """What the names of the notes in the database begin with that tell why a chunk was set aside."""
 
     def __init__(self, storage: ChunkStorage) -> None:
         self.lock = threading.Lock()
@@ -202,6 +217,8 @@ class State:
         self.next_log = 1
         self.next_chunk = 1
         self.damaged: dict[tuple[int, int], str] = {}
+        self.suspects: dict[int, ChunkEntry] = {}
+        self.aside: dict[int, ChunkEntry] = {}
         self.doomed: list[int] = []
         self.refused = 0
         self.notes: list[str] = []
@@ -234,12 +251,22 @@ class State:
         """Every chunk of every host and kind."""
         return [entry for host in self.hosts.values() for entry in host.entries()]
 
+    def set_aside(self, entry: ChunkEntry, reason: str) -> str:
+        """The chunk is in no index any more, but its block numbers stay taken; what is told of it."""
+        self.aside[entry.id] = entry
+        self.forget_damage(entry.id)
+        sentence = self.damaged[entry.id, -1] = damage_of(entry, f"{reason}, and set aside")
+        taken = self.host(entry.host).processes if entry.kind == PROCESSES else self.host(entry.host).samples
+        taken.next_block = max(taken.next_block, entry.last + 1)
+        return sentence
+
     def is_damaged(self, chunk: int) -> bool:
         """Whether any part of the chunk was found damaged."""
         return any(key[0] == chunk for key in self.damaged)
 
     def forget_damage(self, chunk: int) -> None:
         """The chunk is gone."""
+        self.suspects.pop(chunk, None)
         for key in [key for key in self.damaged if key[0] == chunk]:
             del self.damaged[key]
 
@@ -250,7 +277,8 @@ class State:
         for key in [key for key in self.acked if key[0] == host]:
             del self.acked[key]
             self.unsaved_acks.discard(key)
-        for chunk in chunks:
+        for chunk in [*chunks, *(one for one in self.aside.values() if one.host == host)]:
+            self.aside.pop(chunk.id, None)
             self.forget_damage(chunk.id)
             self.doomed.append(chunk.id)
 
