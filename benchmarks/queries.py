@@ -275,7 +275,7 @@ def measure() -> list[Result]:
         our_server(Path(folder), end_ms) as (pid, url, token),
         peer_server(Path(folder), end_ms) as peer_at,
     ):
-        time.sleep(3)
+        settle(pid)
         ours = Asker(pid, url, {"Authorization": f"Bearer {token}", "Accept": "application/x-msgpack"})
         peer = Asker(*peer_at, {}) if peer_at else None
         for question in questions(end_ms):
@@ -291,6 +291,16 @@ def measure() -> list[Result]:
                     peer.ask(question.path, question.peer)
             results += _rows(question.work, ours, peer, first_s)
     return results
+
+
+def settle(pid: int, quiet_s: float = 2.0, timeout_s: float = 60.0) -> None:
+    """Wait until a server has done what it does after a start."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        meter = Meter(pid)
+        time.sleep(quiet_s)
+        if meter.percent() < 5:
+            return
 
 
 def _rows(work: str, ours: Asker, peer: Asker | None, first_s: float) -> list[Result]:

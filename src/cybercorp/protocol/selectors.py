@@ -59,6 +59,14 @@ class HostSelector(msgspec.Struct, frozen=True, kw_only=True):
         return any(word.value for word in self.words)
 
     @property
+    def plain_name(self) -> str | None:
+        """The name of the only host that it can mean; None where it is more than a name."""
+        if len(self.words) != 1 or not self.words[0].glob or self.words[0].label or self.words[0].value:
+            return None
+        glob = self.words[0].glob
+        return None if any(sign in glob for sign in "*?[") else glob
+
+    @property
     def needs_state(self) -> bool:
         """True where the host's state or newest values decide."""
         return any(word.value or word.label == "state" for word in self.words)

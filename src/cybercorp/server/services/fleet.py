@@ -234,6 +234,10 @@ class Fleet:
         """The hosts that match any of the selectors (none given: all), by name."""
         wanted = list(selectors)
         now = self._clock.now_ms() if now_ms is None else now_ms
+        names = [one.plain_name for one in wanted]
+        if names and None not in names:
+            found = {host.key: host for name in names if (host := self._by_name.get(name or "")) is not None}
+            return sorted(found.values(), key=lambda host: host.name)
         simple = not any(one.needs_state for one in wanted)
         chosen = [host for host in self._by_key.values() if not wanted or self._matches(host, wanted, now, simple)]
         return sorted(chosen, key=lambda host: host.name)

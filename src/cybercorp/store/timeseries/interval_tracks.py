@@ -54,8 +54,9 @@ class IntervalTrack:
         intervals = self.intervals
         assert intervals is not None
         low, high = intervals.starts.searchsorted([start_ms, end_ms]).tolist()
-        found = Intervals(*(column[low:high] for column in intervals))
-        has = found.counts.any(axis=0).tolist()
+        inside: list[Any] = [column[low:high] for column in intervals]
+        found = Intervals(*inside)
+        has: list[bool] = np.any(found.counts, axis=0).tolist()
         if all(has):
             return self.series, found
         kept = [place for place, one in enumerate(has) if one]
