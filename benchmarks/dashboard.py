@@ -14,7 +14,8 @@ import statistics
 import sys
 import time
 
-from benchmarks.measure import PYTHON, Meter, Result, percentile, report, running_server, start_simulator
+from benchmarks.fleets import simulated_fleet
+from benchmarks.measure import PYTHON, Meter, Result, percentile, report, running_server
 from tests.e2e.terminal import Terminal
 
 
@@ -61,39 +62,36 @@ def measure(agents: int = 1000, seconds: int = 60) -> list[Result]:
             Result(work=work, figure="first frame, median", value=median(frames), unit="s", bar=1),
             Result(work=work, figure="first live numbers, median", value=median(numbers), unit="s", bar=2),
         ]
-    with running_server() as server:
-        simulator = start_simulator(server, agents=agents, viewers=0, seconds=seconds + 30)
-        time.sleep(5)
-        try:
-            with TimedTerminal(server.environment) as terminal:
-                terminal.seconds_until(r"sim-\d+")
-                terminal.drain(5)
-                meter = Meter(terminal.process.pid)
-                terminal.drain(seconds - 20)
-                cpu = meter.percent()
-                keys = [terminal.answer_s(key) for key in [b"\x1b[B", b"\x1b[B", b"\x1b[A", b"\x1b[6~", b"\x1b[5~"] * 8]
-                work = f"dashboard, fleet of {agents} at 1 Hz"
-                results += [
-                    Result(work=work, figure="CPU", value=cpu, unit="% core", bar=15),
-                    Result(work=work, figure="RSS", value=meter.rss_mb(), unit="MB", bar=120),
-                    Result(
-                        work=work,
-                        figure="key to first byte drawn, median",
-                        value=1000 * median(keys),
-                        unit="ms",
-                        bar=50,
-                    ),
-                    Result(
-                        work=work,
-                        figure="key to first byte drawn, p95",
-                        value=1000 * percentile(keys, 0.95),
-                        unit="ms",
-                        bar=50,
-                    ),
-                ]
-        finally:
-            simulator.terminate()
-            simulator.communicate()
+    with (
+        running_server() as server,
+        simulated_fleet(server, agents=agents, seconds=seconds + 30),
+        TimedTerminal(server.environment) as terminal,
+    ):
+        terminal.seconds_until(r"bench-\d+")
+        terminal.drain(5)
+        meter = Meter(terminal.process.pid)
+        terminal.drain(seconds - 20)
+        cpu = meter.percent()
+        keys = [terminal.answer_s(key) for key in [b"\x1b[B", b"\x1b[B", b"\x1b[A", b"\x1b[6~", b"\x1b[5~"] * 8]
+        work = f"dashboard, fleet of {agents} at 1 Hz"
+        results += [
+            Result(work=work, figure="CPU", value=cpu, unit="% core", bar=15),
+            Result(work=work, figure="RSS", value=meter.rss_mb(), unit="MB", bar=120),
+            Result(
+                work=work,
+                figure="key to first byte drawn, median",
+                value=1000 * median(keys),
+                unit="ms",
+                bar=50,
+            ),
+            Result(
+                work=work,
+                figure="key to first byte drawn, p95",
+                value=1000 * percentile(keys, 0.95),
+                unit="ms",
+                bar=50,
+            ),
+        ]
     return results
 
 

@@ -123,26 +123,6 @@ def running_server(*, agent: bool = False) -> Iterator[RunningServer]:
                 process.wait(10)
 
 
-def start_simulator(server: RunningServer, *, agents: int, viewers: int, seconds: float) -> subprocess.Popen[str]:
-    """Start `benchmarks.simulator` in a process of its own; returns when all its agents are enrolled and connecting.
-
-    It prints its figures as JSON when it ends.
-    """
-    arguments = {"url": server.url, "token": server.token, "agents": agents, "viewers": viewers, "seconds": seconds}
-    command = [PYTHON, "-m", "benchmarks.simulator"]
-    for name, value in arguments.items():
-        command += [f"--{name}", str(value)]
-    simulator = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=server.environment
-    )
-    assert simulator.stderr is not None
-    for line in simulator.stderr:
-        if line.strip() == "enrolled":
-            time.sleep(max(1.0, agents / 500))
-            return simulator
-    raise RuntimeError(f"the simulator ended with {simulator.wait()} before it had enrolled its agents")
-
-
 def wait_until_ready(url: str, timeout_s: float = 20) -> None:
     """Return when the server answers ready; TimeoutError after `timeout_s`."""
     deadline = time.monotonic() + timeout_s

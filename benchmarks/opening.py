@@ -21,7 +21,7 @@ import urllib.request
 from pathlib import Path
 
 from benchmarks.measure import PYTHON, Meter, Result, free_port, report
-from benchmarks.simulator import catalogue, recording
+from cybercorp.bench.recording import body, catalogue
 from cybercorp.core.clock import SystemClock
 from cybercorp.core.paths import ensure_private_dir
 from cybercorp.protocol.agents import RecordType
@@ -40,7 +40,7 @@ MEMORY_BAR_MB = 1_200.0
 
 def write(folder: str, hosts: int, seconds: int) -> None:
     """Fill the log with rows that end now, each host at its own place of the recording; then die."""
-    known, rows = catalogue(), recording()
+    known = catalogue()
     end_ms = SystemClock().now_ms()
     store = TimeSeries.open(
         Path(folder) / "samples.db", TimeSeriesSettings(head_max_bytes=1 << 40, head_raw_bytes=0), SystemClock()
@@ -61,7 +61,7 @@ def write(folder: str, hosts: int, seconds: int) -> None:
                         time_ms,
                         RecordType.SAMPLES,
                         known.id,
-                        rows[(second + host * 7) % len(rows)],
+                        body(host, second),
                     )
                     for host in range(first, min(first + share, hosts + 1))
                 ]

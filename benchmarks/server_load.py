@@ -5,44 +5,38 @@ python -m benchmarks.server_load [AGENTS] [VIEWERS] [SECONDS]
 
 from __future__ import annotations
 
-import json
+import asyncio
 import sys
-import time
 
-from benchmarks.measure import Meter, Result, report, running_server, start_simulator
-from benchmarks.simulator import SERIES
+from benchmarks.measure import Result, report
+from cybercorp.bench.recording import SERIES
+from cybercorp.bench.running import Load, run_load
+from cybercorp.bench.server import started_server
 
 
 def measure(agents: int = 1000, viewers: int = 50, seconds: int = 60) -> list[Result]:
-    with running_server() as server:
-        simulator = start_simulator(server, agents=agents, viewers=viewers, seconds=seconds)
-        time.sleep(5)
-        meter = Meter(server.pid)
-        time.sleep(seconds - 5)
-        percent, cpu_s, rss, span = meter.percent(), meter.cpu_seconds(), meter.rss_mb(), seconds - 5
-        output, _ = simulator.communicate(timeout=120)
-        figures = json.loads(output)
-    work = f"server, {agents} agents × {SERIES} at 1 Hz, {viewers} viewers"
-    if figures["failed"] or figures["acknowledged"] != figures["sent"]:
-        print(f"failures: {figures}", file=sys.stderr)
+    with started_server() as server:
+        load = Load(agents=agents, viewers=viewers, seconds=seconds, settle=False)
+        found = asyncio.run(run_load(server, load, lambda text, share: None))
+    work = f"server, {agents:,} agents × {SERIES} at 1 Hz, {viewers} viewers"
+    for failure in found.failures:
+        print(failure, file=sys.stderr)
+    missing = found.rows_sent - found.rows_acknowledged
+    figures: list[tuple[str, float | None, str, float | None]] = [
+        ("CPU", found.server_cpu_percent, "% core", None),
+        ("peak RSS", (found.server_rss_bytes or 0) / 1e6, "MB", None),
+        ("rows not acknowledged", missing, "rows", 0),
+        ("samples per CPU second", (found.samples_per_cpu_s or 0) / 1e6, "M", None),
+        ("acknowledgement p50", found.ack_p50_ms, "ms", None),
+        ("acknowledgement p99", found.ack_p99_ms, "ms", None),
+        ("agent → viewer p50", found.delivery_p50_ms, "ms", None),
+        ("agent → viewer p99", found.delivery_p99_ms, "ms", None),
+        ("windows a viewer", found.windows_delivered / max(viewers, 1) / seconds, "1/s", None),
+    ]
     return [
-        Result(work=work, figure="CPU", value=percent, unit="% core"),
-        Result(work=work, figure="RSS", value=rss, unit="MB"),
-        Result(
-            work=work,
-            figure="rows not acknowledged",
-            value=figures["sent"] - figures["acknowledged"],
-            unit="rows",
-            bar=0,
-        ),
-        Result(work=work, figure="samples per CPU second", value=agents * SERIES * span / cpu_s / 1e6, unit="M"),
-        Result(work=work, figure="acknowledgement p50", value=figures["ack_p50_ms"], unit="ms"),
-        Result(work=work, figure="acknowledgement p99", value=figures["ack_p99_ms"], unit="ms"),
-        Result(work=work, figure="agent → viewer p50", value=figures["view_p50_ms"], unit="ms"),
-        Result(work=work, figure="agent → viewer p99", value=figures["view_p99_ms"], unit="ms"),
-        Result(
-            work=work, figure="windows a viewer, s", value=figures["windows"] / max(viewers, 1) / seconds, unit="1/s"
-        ),
+        Result(work=work, figure=figure, value=value, unit=unit, bar=bar)
+        for figure, value, unit, bar in figures
+        if value is not None
     ]
 
 

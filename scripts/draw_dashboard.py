@@ -14,7 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.measure import RunningServer, running_server, start_simulator
+from benchmarks.fleets import simulated_fleet
+from benchmarks.measure import RunningServer, running_server
 from cybercorp import AsyncClient
 from cybercorp.tui.app import DashboardApp
 from cybercorp.tui.session import Session
@@ -58,14 +59,9 @@ async def main(seconds: float = 75) -> None:
     with running_server(agent=True) as server:
         await asyncio.to_thread(work, seconds)
         write("dashboard.svg", await draw(server, 12, OWN_PROCESSES))
-    with running_server() as server:
-        simulator = start_simulator(server, agents=FLEET, viewers=0, seconds=seconds + 20)
-        try:
-            await asyncio.sleep(seconds)
-            write("fleet.svg", await draw(server, 8, ("down", "down", "down")))
-        finally:
-            simulator.terminate()
-            simulator.communicate()
+    with running_server() as server, simulated_fleet(server, agents=FLEET, seconds=seconds + 20):
+        await asyncio.sleep(seconds)
+        write("fleet.svg", await draw(server, 8, ("down", "down", "down")))
 
 
 if __name__ == "__main__":
