@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Iterator, Sequence
+
+import msgspec
 
 from cybercorp.core.clock import Clock
 from cybercorp.core.errors import LimitExceededError, NotFoundError, TimeExpressionError
@@ -29,7 +32,6 @@ from cybercorp.store.timeseries.engine import TimeSeries
 from cybercorp.store.timeseries.spans import RowBlock
 
 LEAD_MS = 360_000  # what the charts of the first instant show, and the process table before it
-_TABLES_MS = 3_600_000
 _TABLES_AT_ONCE = 100
 _EVENTS_AT_ONCE = 1_000
 
@@ -126,27 +128,20 @@ class RecordingService:
     def _tables(
         self, writer: FrameWriter, tally: Tally, number: int, host: LiveHost, start_ms: int, until_ms: int
     ) -> Iterator[bytes]:
-        at = start_ms
-        while at <= until_ms:
-            last = min(at + _TABLES_MS - 1, until_ms)
-            tables = self._tables_between(host.key, at, last)
-            for begin in range(0, len(tables), _TABLES_AT_ONCE):
-                for count, size, data in _packed(tables[begin : begin + _TABLES_AT_ONCE]):
-                    tally.tables += count
-                    yield writer.frame(TablesBlock(host=number, count=count, size=size, data=data))
-            at = last + 1
+        waiting: list[ProcessTable] = []
+        for body in self._store.process_tables(host.key, start_ms, until_ms + 1):
+            with contextlib.suppress(msgspec.DecodeError):  # stored as its agent sent it
+                waiting.append(msgspec.msgpack.decode(body, type=ProcessTable))
+            if len(waiting) >= _TABLES_AT_ONCE:
+                yield from self._table_frames(writer, tally, number, waiting)
+                waiting = []
+        yield from self._table_frames(writer, tally, number, waiting)
 
-    def _tables_between(self, host: int, start_ms: int, last_ms: int) -> list[ProcessTable]:
-        """Every table that is the newest at some instant of the span, oldest first."""
-        found: list[ProcessTable] = []
-        at = last_ms
-        while at >= start_ms:
-            table = self._store.processes_at(host, at, at - start_ms)
-            if table is None:
-                break
-            found.append(table)
-            at = min(at, table.timestamp_ms) - 1
-        return found[::-1]
+    @staticmethod
+    def _table_frames(writer: FrameWriter, tally: Tally, number: int, tables: list[ProcessTable]) -> Iterator[bytes]:
+        for count, size, data in _packed(tables):
+            tally.tables += count
+            yield writer.frame(TablesBlock(host=number, count=count, size=size, data=data))
 
     async def _event_blocks(
         self, hosts: Sequence[LiveHost], start_ms: int, until_ms: int

@@ -198,6 +198,10 @@ class TimeSeries:
         """Every row of samples of a host in `[start_ms, end_ms)`, as it was stored, half an hour at a time."""
         return self._spans.rows(host, start_ms, end_ms)
 
+    def process_tables(self, host: int, start_ms: int, end_ms: int) -> Iterator[bytes]:
+        """Every process table of a host in `[start_ms, end_ms)` as its agent sent it, by time."""
+        return self._spans.tables(host, start_ms, end_ms)
+
     def bounds(self, host: int | None = None) -> tuple[int, int] | None:
         """The oldest and the newest timestamp of one host or of all; to the minute where only rollups are left."""
         state = self._session.state

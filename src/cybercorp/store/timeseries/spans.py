@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cybercorp.protocol.metrics import Catalogue
-from cybercorp.store.timeseries.chunks import SAMPLES, ChunkReader, DamagedChunkError
+from cybercorp.store.timeseries.chunks import PROCESSES, SAMPLES, ChunkReader, DamagedChunkError
 from cybercorp.store.timeseries.reading import look, slices_of, take_picture
 from cybercorp.store.timeseries.rows import Floats, Integers
 from cybercorp.store.timeseries.session import Session
@@ -40,6 +40,31 @@ class Spans:
             until = min(at + SLICE_MS - at % SLICE_MS, end_ms)
             yield from look(self._session, lambda state, at=at, until=until: self._slice(state, host, at, until))  # type: ignore[misc]
             at = until
+
+    def tables(self, host: int, start_ms: int, end_ms: int) -> Iterator[bytes]:
+        """The process tables (MessagePack) in `[start_ms, end_ms)` by time; of two of one time the one that came last.
+
+        As `rows`, half an hour at a time. Raises StorageError.
+        """
+        at = start_ms
+        while at < end_ms:
+            until = min(at + SLICE_MS - at % SLICE_MS, end_ms)
+            yield from look(self._session, lambda state, at=at, until=until: self._bodies(state, host, at, until))  # type: ignore[misc]
+            at = until
+
+    def _bodies(self, state: State, host: int, start_ms: int, end_ms: int) -> list[bytes]:
+        picture = take_picture(state, host, PROCESSES, start_ms, end_ms)
+        found: dict[int, bytes] = {}
+        with self._session.storage.reader() as storage:
+            for entry in picture.entries:
+                try:
+                    with storage.open(entry.id) as read:
+                        chunk = ChunkReader(slices_of(entry, read, 3), entry.owner, 3)
+                        found.update(zip(chunk.timestamps().tolist(), chunk.bodies(), strict=True))
+                except DamagedChunkError as error:
+                    self._session.note_damage(state, entry, -1, str(error))
+        found.update((row.timestamp_ms, row.body) for row in picture.head)
+        return [body for at_ms, body in sorted(found.items()) if start_ms <= at_ms < end_ms]
 
     def _slice(self, state: State, host: int, start_ms: int, end_ms: int) -> list[RowBlock]:
         picture = take_picture(state, host, SAMPLES, start_ms, end_ms)

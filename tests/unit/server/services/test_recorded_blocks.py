@@ -43,6 +43,39 @@ def test_every_bit_comes_back(given_rows: tuple[np.ndarray, np.ndarray]) -> None
     assert found.tobytes() == values.tobytes()
 
 
+ODD = (-0.0, float("nan"), float("inf"), 5e-324, 1e300, 2.0**53, 2.0**53 + 2, 0.1 + 0.2)
+
+
+@given(
+    st.integers(0, 7),
+    st.lists(st.integers(-(2**40), 2**40), min_size=1, max_size=60),
+    st.lists(st.tuples(st.integers(0, 59), st.sampled_from(ODD)), max_size=2),
+)
+def test_decimals_come_back_bit_by_bit(decimals: int, whole: list[int], odd: list[tuple[int, float]]) -> None:
+    """Numbers with decimals, and what only looks like them: a column among whose values one is odd is kept as it is."""
+    column = np.array(whole, dtype=np.float64) / 10.0**decimals
+    for place, value in odd:
+        column[place % len(column)] = value
+    values = np.column_stack([column, np.array(whole, dtype=np.float64), np.zeros(len(whole))])
+    timestamps = np.arange(len(whole), dtype=np.int64) * 1000
+    size, data = pack_samples(timestamps, values)
+    again, found = unpack_samples(data, size, len(whole), 3)
+    assert again.tobytes() == timestamps.tobytes()
+    assert found.tobytes() == values.tobytes()
+
+
+def test_a_way_of_packing_that_nobody_knows_is_refused() -> None:
+    """A mode of a later format is not guessed at."""
+    values = np.linspace(0, 1, 20).reshape(10, 2)
+    size, data = pack_samples(np.arange(10), values)
+    plain = bytearray(zstandard.decompress(data))
+    for place, mode in ((0, 255), (1, 7), (2, 200)):
+        bad = bytearray(plain)
+        bad[place] = mode
+        with pytest.raises(MalformedMessageError, match="unknown way"):
+            unpack_samples(zstandard.compress(bytes(bad)), size, 10, 2)
+
+
 def test_a_bomb_is_refused_before_it_unpacks() -> None:
     """A few kilobytes that would unpack to gigabytes cost neither memory nor time."""
     bomb = zstandard.ZstdCompressor(level=19).compress(bytes(256 * 1024**2))
