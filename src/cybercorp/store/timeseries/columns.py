@@ -33,7 +33,7 @@ from cybercorp.store.timeseries.rows import Floats, Integers
 SCALES = (1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6, *(2.0**power for power in range(1, 31)))
 
 _CONSTANT, _BITS, _FLOATS, _INTEGERS, _APART = range(5)
-_LARGEST = 2.0**53
+LARGEST = 2.0**53
 _PROBED = 8
 _APART_SHARE = 16  # at most one row of so many is stored apart
 
@@ -101,7 +101,7 @@ def rows_scaled(values: Floats, scale: float) -> NDArray[np.bool_]:
     with np.errstate(over="ignore", invalid="ignore"):
         numbers = np.rint(values * scale) + 0.0  # of −0.0 it makes 0.0
         same = (numbers / scale).view(np.uint64) == values.view(np.uint64)
-        found: NDArray[np.bool_] = same & (np.abs(numbers) < _LARGEST)
+        found: NDArray[np.bool_] = same & (np.abs(numbers) < LARGEST)
     return found
 
 
@@ -111,7 +111,7 @@ def _integers(values: Floats, scale: float) -> Integers | None:
         numbers = np.rint(values) if scale == 1.0 else np.rint(values * scale)
         numbers += 0.0  # of −0.0 it makes 0.0
         back = numbers if scale == 1.0 else numbers / scale
-    if (back.view(np.uint64) != values.view(np.uint64)).any() or not max(-numbers.min(), numbers.max()) < _LARGEST:
+    if (back.view(np.uint64) != values.view(np.uint64)).any() or not max(-numbers.min(), numbers.max()) < LARGEST:
         return None
     return numbers.astype(np.int64)
 

@@ -17,7 +17,7 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from cybercorp.store.timeseries.columns import SCALES, rows_scaled
+from cybercorp.store.timeseries.columns import LARGEST, SCALES
 from cybercorp.store.timeseries.compression import compress_fast, decompress
 from cybercorp.store.timeseries.rows import Floats, Integers
 
@@ -158,17 +158,23 @@ def _to_integers(columns: Floats, out: Integers) -> NDArray[np.uint8]:
     """Write the integers of `columns` [columns, rows] to `out`; returns their scales."""
     scales = np.full(len(columns), _BITS, dtype=np.uint8)
     left = np.arange(len(columns))
-    for number in _TRIED:
-        if not len(left):
-            return scales
-        scale = SCALES[number]
-        tried = columns[left]
-        good = rows_scaled(tried, scale).all(axis=1)
-        chosen = left[good]
-        scales[chosen] = number
-        out[chosen] = np.rint(tried[good] * scale)
-        left = left[~good]
-    out[left] = columns[left].view(np.int64)
+    tried = columns
+    with np.errstate(over="ignore", invalid="ignore"):
+        for number in _TRIED:
+            if not len(left):
+                return scales
+            scale = SCALES[number]
+            numbers = np.rint(tried * scale) if number else np.rint(tried)
+            numbers += 0.0  # of −0.0 it makes 0.0
+            back = numbers / scale if number else numbers
+            good = (back.view(np.int64) == tried.view(np.int64)).all(axis=1)
+            good &= np.abs(numbers).max(axis=1) < LARGEST
+            if good.any():
+                chosen = left[good]
+                scales[chosen] = number
+                out[chosen] = numbers[good]
+                left, tried = left[~good], tried[~good]
+    out[left] = tried.view(np.int64)
     return scales
 
 
