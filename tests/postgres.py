@@ -79,6 +79,12 @@ class PostgresServer:
                 os.kill(number, signal.SIGKILL)
         self._process.wait(20)
 
+    def remove(self) -> None:
+        """Stop it, if it runs, and delete its folder."""
+        if self._process and self._process.poll() is None:
+            self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def backup_to(self, other: PostgresServer) -> None:
         """Make another server a standby of this one: its data is replaced by a base backup."""
         shutil.rmtree(other.data)
@@ -111,12 +117,11 @@ def postgres_server(*settings: str) -> Iterator[PostgresServer]:
     folder = Path(tempfile.mkdtemp(prefix="cybercorp-postgres-"))
     try:
         server = PostgresServer(folder, *(settings or QUICK))
-        server.start()
         try:
+            server.start()
             yield server
         finally:
-            if server._process and server._process.poll() is None:
-                server.stop()
+            server.remove()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -31,10 +31,11 @@ def clock() -> ShiftedClock:
     return ShiftedClock()
 
 
-@pytest.fixture
-def server(tmp_path: Path, clock: ShiftedClock) -> Iterator[ServerThread]:
-    """A server without hosts whose clock a test may set."""
-    with ServerThread(tmp_path, clock) as running:
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def server(request: pytest.FixtureRequest, tmp_path: Path, clock: ShiftedClock) -> Iterator[ServerThread]:
+    """A server without hosts whose clock a test may set, on either database."""
+    url = request.getfixturevalue("fresh_database_url") if request.param == "postgresql" else None
+    with ServerThread(tmp_path, clock, database_url=url) as running:
         yield running
 
 

@@ -17,10 +17,13 @@ def begin_ms() -> int:
     return now_ms() - HOUR_MS
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, begin_ms: int) -> Iterator[ServerThread]:
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, begin_ms: int
+) -> Iterator[ServerThread]:
     """`a` sampled a minute an hour ago and again now, `b` only an hour ago; both had joined before."""
-    with ServerThread(tmp_path_factory.mktemp("data")) as running:
+    url = request.getfixturevalue("database_url") if request.param == "postgresql" else None
+    with ServerThread(tmp_path_factory.mktemp("data"), database_url=url) as running:
         peers: list[AgentPeer] = []
         for name, level in (("a", 0.2), ("b", 0.6)):
             agent = running.agent(name)
