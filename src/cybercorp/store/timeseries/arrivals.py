@@ -54,7 +54,7 @@ def apply(state: State, number: int, batch: Batch, fresh: Iterable[CatalogueRow]
     state.catalogues.stored(fresh)
     keys = list(zip(batch.hosts, batch.streams, strict=True))
     state.acked.update(zip(keys, batch.seqs, strict=True))
-    state.unsaved_acks.update(keys)
+    state.unsaved_acks.update(dict.fromkeys(keys, number))
     rows = zip(itertools.repeat(number), batch.timestamps, batch.received, batch.catalogues, batch.bodies)
     known = state.hosts
     for host, row in zip(batch.hosts, rows, strict=True):

@@ -55,6 +55,7 @@ class _Loader:
         self._state = state
         self._dropped = {host.host: host.dropped for host in state.hosts.values() if host.dropped}
         self._acked: dict[tuple[int, str], int] = {}
+        self._told: dict[tuple[int, str], int] = {}  # the last log entry of each stream
         self._lost: dict[int, tuple[int, int, int]] = {}  # of a host: rows without a catalogue, from when to when
         self._needed: set[int] = set()
         self._slab: list[tuple[int, EntryColumns]] = []
@@ -73,7 +74,7 @@ class _Loader:
         for key, seq in self._acked.items():
             if seq > acked.get(key, 0):
                 acked[key] = seq
-        self._state.unsaved_acks.update(self._acked)
+        self._state.unsaved_acks.update(self._told)
         self._state.backlog.extend(sorted(self._needed))
         for host, (rows, start, end) in self._lost.items():
             self._state.notes.append(
@@ -102,9 +103,12 @@ class _Loader:
             np.maximum.at(seqs, columns.places, columns.seqs)
         found = zip(names, seqs.tolist(), strict=True)
         if self._dropped:
-            self._acked.update((key, seq) for key, seq in found if number > self._dropped.get(key[0], 0))
+            kept = {key: seq for key, seq in found if number > self._dropped.get(key[0], 0)}
+            self._acked.update(kept)
+            self._told.update(dict.fromkeys(kept, number))
         else:
             self._acked.update(found)
+            self._told.update(dict.fromkeys(names, number))
 
     def _share_out(self) -> None:
         """Give each host its rows of the slab that are in no chunk."""

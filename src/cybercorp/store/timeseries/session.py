@@ -62,15 +62,12 @@ class Session:
                 numbers = self.storage.oldest_log(up_to, step_bytes)
                 if not numbers:
                     return trimmed
-                with state.lock:
-                    saved = state.unsaved_acks
-                    streams = [(host, stream, state.acked[host, stream]) for host, stream in saved]
-                    state.unsaved_acks = set()
+                with state.lock:  # what a later entry tells needs no row of its own yet
+                    last = [key for key, number in state.unsaved_acks.items() if number <= numbers[-1]]
+                    streams = [(host, stream, state.acked[host, stream]) for host, stream in last]
                     next_log = state.next_log
-                try:
-                    self.storage.trim_log(numbers[-1], next_log, streams)
-                except StorageError:
-                    with state.lock:
-                        state.unsaved_acks |= saved
-                    raise
+                self.storage.trim_log(numbers[-1], next_log, streams)
+                with state.lock:
+                    for key in last:
+                        state.unsaved_acks.pop(key, None)
                 trimmed += len(numbers)

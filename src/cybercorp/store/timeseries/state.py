@@ -211,7 +211,7 @@ class State:
         self.lock = threading.Lock()
         self.hosts: dict[int, HostState] = {}
         self.acked: dict[tuple[int, str], int] = {}
-        self.unsaved_acks: set[tuple[int, str]] = set()
+        self.unsaved_acks: dict[tuple[int, str], int] = {}  # and the log entry that tells it
         self.catalogues = Catalogues()
         self.head_bytes = 0
         self.next_log = 1
@@ -276,7 +276,7 @@ class State:
         self.hosts[host] = HostState(host, mark)
         for key in [key for key in self.acked if key[0] == host]:
             del self.acked[key]
-            self.unsaved_acks.discard(key)
+            self.unsaved_acks.pop(key, None)
         for chunk in [*chunks, *(one for one in self.aside.values() if one.host == host)]:
             self.aside.pop(chunk.id, None)
             self.forget_damage(chunk.id)
