@@ -117,7 +117,7 @@ def test_a_recording_answers_as_its_server_did(past: Past) -> None:
     """Fleet, values, curves, processes and events of random instants: the same answers, from a file."""
     with client_of(past.server) as server, client_of(past.copy) as copy:
         first, last = past.span
-        for at_ms in instants(past, 15, seed=2):
+        for at_ms in instants(past, 8, seed=2):
             assert copy.hosts.window(at_ms=at_ms) == server.hosts.window(at_ms=at_ms)
             for host in HOSTS:
                 for ask in ("latest", "processes"):
@@ -238,7 +238,7 @@ async def test_every_screen_at_random_instants_is_what_was_live(past: Past, sour
     credential = past.copy if copied else past.server
     at_first = None if copied else past.span[0]
     async with dashboard(past, credential, at_ms=at_first, recorded=past.span if copied else None) as app:
-        for at_ms in instants(past, 5, seed=3):
+        for at_ms in instants(past, 3, seed=3):
             fleet = await show(app, at_ms)
             assert isinstance(fleet, FleetScreen)
             then = {row.name: row for row in moment_at(past, at_ms).window.rows}
@@ -247,7 +247,7 @@ async def test_every_screen_at_random_instants_is_what_was_live(past: Past, sour
         app.open_host("web-1")
         await until(lambda: isinstance(app.front, HostScreen), "a host")
         await until(lambda: app.front is not None and app.front.time_host is not None, "known")
-        for at_ms in instants(past, 6, seed=4):
+        for at_ms in instants(past, 4, seed=4):
             screen = await show(app, at_ms)
             assert isinstance(screen, HostScreen)
             moment, view = moment_at(past, at_ms), screen.board.view
@@ -260,7 +260,7 @@ async def test_every_screen_at_random_instants_is_what_was_live(past: Past, sour
                 assert shown.table == table
         app.action_show_events()
         await until(lambda: isinstance(app.front, EventsScreen), "the events")
-        for at_ms in instants(past, 3, seed=5):
+        for at_ms in instants(past, 2, seed=5):
             events = await show(app, at_ms)
             assert isinstance(events, EventsScreen)
             with client_of(past.server) as client:
