@@ -76,8 +76,9 @@ class RollupMaker:
 
     @staticmethod
     def _groups(view: View, keys: Sequence[str], start_ms: int, end_ms: int) -> list[Sequence[str]]:
-        inside = (entry.rows for entry in view.entries if entry.start_ms < end_ms and entry.end_ms >= start_ms)
-        rows = max(1440, sum(inside))
+        inside = (one for one in view.entries if one.start_ms < end_ms and one.end_ms >= start_ms)
+        unknown = (one.rows for one in inside if one.last > view.rolled_up_to(one))
+        rows = max(1440, sum(unknown))
         width = max(1, WORKING_VALUES // rows)
         return [keys[at : at + width] for at in range(0, len(keys), width)]
 

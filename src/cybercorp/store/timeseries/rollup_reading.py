@@ -42,6 +42,11 @@ class View(NamedTuple):
     newest: dict[int, int]  # of a period: the greatest block number
     oldest: dict[int, int]  # of a period: the least
 
+    def rolled_up_to(self, entry: ChunkEntry) -> int:
+        """The newest block that a rollup of the chunk's period knows."""
+        period = period_of(self.host, entry.start_ms)
+        return max(_last_of(best.get(period)) for best in (self.minutes, self.hours))
+
     def catalogues(self, start_ms: int = 0, end_ms: int = _UNSEALED) -> list[int]:
         """The numbers of the catalogues of a range, those of the newest blocks last."""
         entries = list(self.entries)
