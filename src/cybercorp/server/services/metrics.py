@@ -114,5 +114,5 @@ class MetricService:
         Raises TimeExpressionError (`invalid_time`), LimitExceededError (`too_many_points`, `too_many_series`,
         `query_timeout`), NotFoundError (`metric_not_found`), InvalidInputError.
         """
-        plan = make_plan(request, self._clock.now_ms())
+        plan = make_plan(request, self._clock.now_ms(), self._store.finest_step_ms(request.start_ms))
         return await self.read(lambda: self._queries.answer(plan, request.metrics, hosts))

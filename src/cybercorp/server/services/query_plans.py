@@ -76,8 +76,8 @@ class Plan(NamedTuple):
         return self.start_ms + self.points * self.step_ms
 
 
-def make_plan(request: QueryRequest, now_ms: int, finest_ms: int = 1000) -> Plan:
-    """Check a request. A chosen step is at least `finest_ms`.
+def make_plan(request: QueryRequest, now_ms: int, finest_ms: int = 1) -> Plan:
+    """Check a request. `finest_ms` is the finest that history has where the range starts: a chosen step is no finer.
 
     Raises TimeExpressionError, LimitExceededError (`too_many_points`), InvalidInputError.
     """
@@ -85,8 +85,8 @@ def make_plan(request: QueryRequest, now_ms: int, finest_ms: int = 1000) -> Plan
     step_ms = _step(request, finest_ms)
     span_ms = request.end_ms - request.start_ms
     if step_ms >= span_ms:  # one number for the whole range, exactly
-        step_ms = span_ms
-        start_ms, points = request.start_ms, 1
+        start_ms, points = request.start_ms - request.start_ms % finest_ms, 1
+        step_ms = -(-(request.end_ms - start_ms) // finest_ms) * finest_ms
     else:
         start_ms = request.start_ms - request.start_ms % step_ms
         points = -(-(request.end_ms - start_ms) // step_ms)

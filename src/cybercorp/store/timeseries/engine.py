@@ -25,7 +25,8 @@ from cybercorp.store.timeseries.batches import Batch, pack_batch
 from cybercorp.store.timeseries.checking import check_store
 from cybercorp.store.timeseries.instants import Instants
 from cybercorp.store.timeseries.past_rows import PastRow, PastRows
-from cybercorp.store.timeseries.queries import Queries, Range, choose_tier
+from cybercorp.store.timeseries.queries import Queries
+from cybercorp.store.timeseries.query_ranges import Range
 from cybercorp.store.timeseries.retention import Retention
 from cybercorp.store.timeseries.rollups import Tier
 from cybercorp.store.timeseries.rows import (
@@ -47,6 +48,7 @@ from cybercorp.store.timeseries.spans import RowBlock, Spans
 from cybercorp.store.timeseries.sqlite import SqliteStorage
 from cybercorp.store.timeseries.state import State
 from cybercorp.store.timeseries.storage import ChunkStorage, HostMark, LogEntry
+from cybercorp.store.timeseries.tier_queries import choose_tier
 
 _COMMITS_KEPT = 1000
 
@@ -172,6 +174,13 @@ class TimeSeries:
         """The tier that answers such a query with least work and without a difference."""
         raw_from_ms = self._clock.now_ms() - self._settings.retention_ms
         return choose_tier(start_ms, end_ms, step_ms, aggregation, raw_from_ms)
+
+    def finest_step_ms(self, start_ms: int) -> int:
+        """The finest step that history of that time has: older than its samples there are minutes, then hours."""
+        age_ms = self._clock.now_ms() - start_ms
+        if age_ms <= self._settings.retention_ms:
+            return 1
+        return (Tier.MINUTE if age_ms <= self._settings.minutes_retention_ms else Tier.HOUR).step_ms
 
     def row_at(self, host: int, at_ms: int, within_ms: int) -> LatestRow | None:
         """The newest row of samples at or before `at_ms`, at most `within_ms` older."""

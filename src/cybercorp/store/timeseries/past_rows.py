@@ -16,12 +16,13 @@ import numpy as np
 
 from cybercorp.store.timeseries.aggregations import is_increasing
 from cybercorp.store.timeseries.chunks import SAMPLES, ChunkReader, DamagedChunkError
+from cybercorp.store.timeseries.panels import Panel
 from cybercorp.store.timeseries.reading import look, slices_of, take_picture
 from cybercorp.store.timeseries.rows import Floats, Integers, LatestRow
 from cybercorp.store.timeseries.session import Session
 from cybercorp.store.timeseries.state import HeadRow, State
 from cybercorp.store.timeseries.storage import ChunkBodies, ChunkEntry
-from cybercorp.store.timeseries.tracks import Chosen, Column, Panel
+from cybercorp.store.timeseries.tracks import Chosen, Column
 
 HOSTS_AT_ONCE = 100
 KEPT_BYTES = 24 * 1024**2

@@ -6,71 +6,37 @@ Few series of recent rows come from tracks, many hosts at once; everything else 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from cybercorp.protocol.metrics import Aggregation, MetricKind, MetricSelector, Series
-from cybercorp.store.timeseries.aggregations import (
-    GROWTH,
-    aggregate,
-    aggregate_runs,
-    is_increasing,
-    reach_ms,
-    reduce_runs,
-    without_replaced,
-)
+from cybercorp.protocol.metrics import Aggregation, MetricSelector
+from cybercorp.store.timeseries.aggregations import is_increasing, without_replaced
 from cybercorp.store.timeseries.chunks import SAMPLES, ChunkReader, DamagedChunkError
-from cybercorp.store.timeseries.interval_steps import aggregate_intervals
-from cybercorp.store.timeseries.interval_tracks import IntervalTracks, refreshed
-from cybercorp.store.timeseries.intervals import Intervals
 from cybercorp.store.timeseries.log import read_ahead
+from cybercorp.store.timeseries.panels import Panel, Panels
+from cybercorp.store.timeseries.query_ranges import Range, steps_of_rows, steps_of_tracks
 from cybercorp.store.timeseries.reading import look, slices_of, take_picture
-from cybercorp.store.timeseries.rollups import Tier, read_tier, tier_catalogues
+from cybercorp.store.timeseries.rollups import Tier
 from cybercorp.store.timeseries.row_matrix import read_rows
-from cybercorp.store.timeseries.rows import Floats, Integers, Samples, Selection, SeriesResult
+from cybercorp.store.timeseries.rows import Samples, Selection, SeriesResult
 from cybercorp.store.timeseries.session import Session
 from cybercorp.store.timeseries.state import State
 from cybercorp.store.timeseries.storage import ChunkBodies, ChunkEntry
-from cybercorp.store.timeseries.tracks import Chosen, Column, Panel, Panels, Piece, Track
+from cybercorp.store.timeseries.tier_queries import RECENT_MS, TierQueries
+from cybercorp.store.timeseries.tracks import MAX_TRACK_COLUMNS, Chosen, Column, Piece
 
 WORKING_VALUES = 1 << 20  # at most so many values of one host are decoded at once
 TRACKS_BYTES = 64 * 1024**2
-INTERVALS_BYTES = 32 * 1024**2
-MAX_TRACK_COLUMNS = 8
 HOSTS_AT_ONCE = 250
-VALUES_AT_ONCE = 1 << 17
-LEAST_MINUTES_MS = 3 * 3_600_000
-LEAST_HOURS_MS = 4 * 86_400_000
-_RECENT_MS = 900_000
 _LOOKED_AT = 100
-
-
-class Range(NamedTuple):
-    """What is asked of each series."""
-
-    start_ms: int
-    step_ms: int
-    points: int
-    aggregation: Aggregation
-    quantile: float | None
-
-    @property
-    def end_ms(self) -> int:
-        return self.start_ms + self.points * self.step_ms
-
-    @property
-    def from_ms(self) -> int:
-        """Where the rows begin that are needed."""
-        return self.start_ms - reach_ms(self.aggregation)
 
 
 class Queries:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._panels = Panels(TRACKS_BYTES)
-        self._intervals = IntervalTracks(INTERVALS_BYTES)
+        self._tiers = TierQueries(session)
 
     def query(
         self,
@@ -119,7 +85,7 @@ class Queries:
         panel.prepare(state)
         picture = take_picture(state, host, SAMPLES, start_ms, end_ms)
         numbers = [one.catalogue for one in picture.entries] + [row.catalogue for row in picture.head]
-        series = _series_of(state, panel, dict.fromkeys(numbers))
+        series = panel.series_of(state, dict.fromkeys(numbers))
         places = {key: place for place, key in enumerate(series)}
         found = read_rows(
             self._session, state, picture.entries, picture.head, lambda one: panel.columns_of(state, one), places
@@ -151,7 +117,8 @@ class Queries:
                 if tier is Tier.RAW:
                     results.extend(self._query_host(state, panel, host, wanted))
                 else:
-                    results.extend(self._query_tier(state, panel, host, wanted, tier))
+                    found = self._tiers.query_host(state, panel, host, wanted, tier)
+                    results.extend(self._query_host(state, panel, host, wanted) if found is None else found)
             return results
         for at in range(0, len(hosts), HOSTS_AT_ONCE):
             check()
@@ -161,7 +128,7 @@ class Queries:
                     return self._read_piece(state, bodies, entry, columns)
 
                 tracks = panel.refresh(state, hosts[at : at + HOSTS_AT_ONCE], wanted.from_ms, read)
-            results.extend(_aggregated(tracks, wanted))
+            results.extend(steps_of_tracks(tracks, wanted))
         panel.trim(wanted.from_ms)
         return results
 
@@ -181,7 +148,7 @@ class Queries:
                     numbers.add(known.samples.newest.catalogue)
         columns = max((len(panel.columns_of(state, number)) for number in numbers), default=0)
         needed_ms, reach_ms = wanted.end_ms - wanted.from_ms, newest - wanted.from_ms
-        if not 0 < columns <= MAX_TRACK_COLUMNS or reach_ms > 2 * needed_ms + _RECENT_MS:
+        if not 0 < columns <= MAX_TRACK_COLUMNS or reach_ms > 2 * needed_ms + RECENT_MS:
             return False
         return self._panels.fits(len(hosts) * max(0, reach_ms) // 1000, columns)
 
@@ -190,7 +157,7 @@ class Queries:
         inside = {one.catalogue for one in picture.entries if one.end_ms >= wanted.start_ms}
         inside |= {row.catalogue for row in picture.head if row.timestamp_ms >= wanted.start_ms}
         numbers = [one.catalogue for one in picture.entries] + [row.catalogue for row in picture.head]
-        series = _series_of(state, panel, [number for number in dict.fromkeys(numbers) if number in inside])
+        series = panel.series_of(state, [number for number in dict.fromkeys(numbers) if number in inside])
         rows = sum(one.rows for one in picture.entries) + len(picture.head)
         width = max(1, WORKING_VALUES // max(1, rows))
         keys = list(series)
@@ -200,66 +167,9 @@ class Queries:
             found = read_rows(
                 self._session, state, picture.entries, picture.head, lambda one: panel.columns_of(state, one), places
             )
-            values = _aggregate(found.timestamps, found.values, wanted)
+            values = steps_of_rows(found.timestamps, found.values, wanted)
             results.extend(SeriesResult(host, series[key], values[place]) for key, place in places.items())
         return results
-
-    def _query_tier(self, state: State, panel: Panel, host: int, wanted: Range, tier: Tier) -> list[SeriesResult]:
-        start_ms, end_ms = wanted.start_ms, wanted.end_ms
-        kept = self._kept_intervals(state, panel, host, wanted, tier)
-        if kept is not None:
-            return [
-                SeriesResult(host, series, row)
-                for series, row in zip(kept[0].values(), _stepped(kept[1], wanted), strict=True)
-            ]
-        series = _series_of(state, panel, tier_catalogues(state, host, tier, start_ms, end_ms))
-        if wanted.aggregation in GROWTH and any(one.kind is not MetricKind.COUNTER for one in series.values()):
-            return self._query_host(state, panel, host, wanted)  # of a gauge, intervals know no growth
-        keys = list(series)
-        width = max(1, WORKING_VALUES // max(1, (end_ms - start_ms) // tier.step_ms))
-        results: list[SeriesResult] = []
-        for at in range(0, len(keys), width):
-            chosen = keys[at : at + width]
-            intervals = read_tier(
-                self._session, state, host, tier, lambda one: panel.columns_of(state, one), chosen, start_ms, end_ms
-            )
-            values = _stepped(intervals, wanted)
-            results.extend(SeriesResult(host, series[key], row) for key, row in zip(chosen, values, strict=True))
-        return results
-
-    def _kept_intervals(
-        self, state: State, panel: Panel, host: int, wanted: Range, tier: Tier
-    ) -> tuple[dict[str, Series], Intervals] | None:
-        """What is kept, brought up to date; None where that is not worth it."""
-        with state.lock:
-            owner = state.hosts.get(host)
-            bounds = owner.bounds() if owner is not None else None
-        span_ms = wanted.end_ms - wanted.start_ms
-        if bounds is None or bounds[1] - wanted.start_ms > 2 * span_ms + _RECENT_MS:
-            return None
-
-        def series_of(start_ms: int, end_ms: int) -> dict[str, Series]:
-            return _series_of(state, panel, tier_catalogues(state, host, tier, start_ms, end_ms))
-
-        def read(keys: Sequence[str], start_ms: int, end_ms: int) -> Intervals:
-            return read_tier(
-                self._session, state, host, tier, lambda one: panel.columns_of(state, one), keys, start_ms, end_ms
-            )
-
-        key = (panel.chosen, host, tier.step_ms)
-        known = self._intervals.find(key)
-        if known is None:
-            columns = len(series_of(wanted.start_ms, wanted.end_ms))
-            if columns > MAX_TRACK_COLUMNS or not self._intervals.fits(span_ms // tier.step_ms, columns):
-                return None
-        track = refreshed(state, host, known, wanted.start_ms, tier.step_ms, series_of, read)
-        if track is None:
-            return None
-        self._intervals.keep(key, track)
-        gauges = any(one.kind is not MetricKind.COUNTER for one in track.series.values())
-        if wanted.aggregation in GROWTH and gauges:
-            return None
-        return track.of(wanted.start_ms, wanted.end_ms)
 
     def _read_piece(
         self, state: State, bodies: ChunkBodies, entry: ChunkEntry, columns: Sequence[Column]
@@ -280,94 +190,3 @@ class Queries:
             self._session.note_damage(state, entry, -1, str(error))
             return None
         return Piece(entry.catalogue, timestamps, values)
-
-
-def choose_tier(start_ms: int, end_ms: int, step_ms: int, aggregation: Aggregation | None, raw_from_ms: int) -> Tier:
-    """The coarsest tier that gives the same answer; every sample where that is little, or the only exact way.
-
-    `raw_from_ms` is when samples begin: older ones are kept as intervals only.
-    """
-    if aggregation is Aggregation.QUANTILE:
-        return Tier.RAW
-    for tier, least_ms in ((Tier.HOUR, LEAST_HOURS_MS), (Tier.MINUTE, LEAST_MINUTES_MS)):
-        if step_ms % tier.step_ms == start_ms % tier.step_ms == 0 and (
-            end_ms - start_ms >= least_ms or start_ms < raw_from_ms
-        ):
-            return tier
-    return Tier.RAW
-
-
-def _series_of(state: State, panel: Panel, numbers: Iterable[int]) -> dict[str, Series]:
-    return {one.key: one.series for number in numbers for one in panel.columns_of(state, number)}
-
-
-def _aggregate(timestamps: Integers, values: Floats, wanted: Range) -> Floats:
-    """Rows of one host in order of arrival: [rows], [rows, series] to [series, points]."""
-    found: Floats = aggregate(
-        timestamps,
-        values,
-        start_ms=wanted.start_ms,
-        step_ms=wanted.step_ms,
-        points=wanted.points,
-        aggregation=wanted.aggregation,
-        quantile=wanted.quantile,
-    ).T
-    return found
-
-
-def _stepped(intervals: Intervals, wanted: Range) -> Floats:
-    """Intervals to [series, points]."""
-    return aggregate_intervals(
-        intervals,
-        start_ms=wanted.start_ms,
-        step_ms=wanted.step_ms,
-        points=wanted.points,
-        aggregation=wanted.aggregation,
-    )
-
-
-def _aggregated(tracks: dict[int, Track], wanted: Range) -> list[SeriesResult]:
-    """Every series of the tracks that has rows in the range; those whose rows are sorted by time all at once."""
-    results: list[SeriesResult] = []
-    together: list[tuple[int, Series, Integers, Floats]] = []
-    size = 0
-    from_ms, start_ms, end_ms = wanted.from_ms, wanted.start_ms, wanted.end_ms
-    for host, track in tracks.items():
-        times, values = track.between(from_ms, end_ms)
-        if not len(times):
-            continue
-        found = None if track.increasing else _aggregate(times, values.T, wanted)
-        for place, (key, series) in enumerate(track.columns.items()):
-            first, last = track.seen[key]
-            if last < start_ms or first >= end_ms:
-                continue
-            if found is not None:
-                results.append(SeriesResult(host, series, found[place]))
-            else:
-                together.append((host, series, times, values[place]))
-                size += len(times)
-        if size >= VALUES_AT_ONCE:
-            results.extend(_runs(together, wanted))
-            together, size = [], 0
-    return results + _runs(together, wanted)
-
-
-def _runs(together: Sequence[tuple[int, Series, Integers, Floats]], wanted: Range) -> list[SeriesResult]:
-    if not together:
-        return []
-    lengths = np.array([len(one[2]) for one in together])
-    values = np.concatenate([one[3] for one in together])
-    if wanted.points == 1 and wanted.aggregation not in GROWTH:
-        found = reduce_runs(values, lengths, wanted.aggregation, wanted.quantile)[:, None]
-    else:
-        found = aggregate_runs(
-            np.concatenate([one[2] for one in together]),
-            values,
-            lengths,
-            start_ms=wanted.start_ms,
-            step_ms=wanted.step_ms,
-            points=wanted.points,
-            aggregation=wanted.aggregation,
-            quantile=wanted.quantile,
-        )
-    return [SeriesResult(one[0], one[1], row) for one, row in zip(together, found, strict=True)]

@@ -62,6 +62,14 @@ def test_a_step_as_long_as_the_range_is_one_point_of_exactly_it() -> None:
     assert (plan.start_ms, plan.step_ms, plan.points) == (NOW_MS - 900_001, 900_001, 1)
 
 
+def test_old_history_has_no_finer_step_than_is_kept() -> None:
+    """Where only minutes or hours are left, a chosen step and a whole range are made of those."""
+    assert make_plan(request(points=3600), NOW_MS, 60_000).step_ms == 60_000
+    plan = make_plan(request(start_ms=NOW_MS - HOUR_MS - 7, step_ms=10 * HOUR_MS), NOW_MS, 60_000)
+    assert (plan.start_ms % 60_000, plan.step_ms % 60_000, plan.points) == (0, 0, 1)
+    assert plan.end_ms >= NOW_MS
+
+
 def test_steps_begin_at_multiples_of_themselves() -> None:
     """So that the same step of two queries covers the same samples."""
     plan = make_plan(request(start_ms=NOW_MS - HOUR_MS + 7, step_ms=60_000), NOW_MS)
