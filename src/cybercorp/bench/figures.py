@@ -42,7 +42,7 @@ class Delays(msgspec.Struct):
 
 
 class Figures(msgspec.Struct):
-    """One worker's figures so far; `done` in its last line."""
+    """One worker's figures so far; `done` in its last line, with `rows`: those acknowledged by number of the agent."""
 
     done: bool = False
     connected: int = 0
@@ -55,6 +55,7 @@ class Figures(msgspec.Struct):
     acknowledgement: Delays = msgspec.field(default_factory=Delays)
     delivery: Delays = msgspec.field(default_factory=Delays)
     failures: list[str] = []
+    rows: dict[int, int] = {}
 
     def fail(self, message: str) -> None:
         """Something went wrong; the first twenty are kept."""
@@ -67,5 +68,6 @@ class Figures(msgspec.Struct):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.acknowledgement.merge(other.acknowledgement)
         self.delivery.merge(other.delivery)
+        self.rows.update(other.rows)
         for message in other.failures:
             self.fail(message)

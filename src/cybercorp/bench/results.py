@@ -10,6 +10,7 @@ class BenchResult(msgspec.Struct, frozen=True, kw_only=True):
 
     `seconds` is the time from the first row to the last acknowledgement, `settled_s` what the server then took to
     turn everything into chunks; `samples_per_cpu_s` counts both. Delays are in milliseconds, sizes in bytes.
+    `rows_by_agent` are those acknowledged, by number of the agent: of each the first so many rows of the recording.
     """
 
     agents: int
@@ -38,6 +39,7 @@ class BenchResult(msgspec.Struct, frozen=True, kw_only=True):
     disk_bytes: int | None
     bytes_per_sample: float | None
     failures: list[str]
+    rows_by_agent: dict[int, int]
 
     @property
     def whole(self) -> bool:

@@ -106,6 +106,7 @@ async def _measure(
         disk_bytes=disk,
         bytes_per_sample=disk / samples if disk and samples else None,
         failures=figures.failures,
+        rows_by_agent=figures.rows,
     )
 
 

@@ -84,6 +84,12 @@ class Worker:
         self._stopping = True
         await self._until(lambda agent: agent.acked == agent.sent, time.monotonic() + LAST_ACKNOWLEDGEMENT_S)
 
+    def finish(self) -> None:
+        """Complete the figures."""
+        self.figures.rows = {agent.index: agent.acked for agent in self._agents}
+        self.figures.cpu_s = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+        self.figures.done = True
+
     def close(self) -> None:
         """Say goodbye to everybody."""
         for agent in self._agents:
@@ -142,8 +148,7 @@ async def work(job: Job) -> None:
         for task in (telling, running):
             task.cancel()
         await asyncio.gather(telling, running, return_exceptions=True)
-        worker.figures.done = True
-        worker.figures.cpu_s = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+        worker.finish()
         tell(worker.figures)
     worker.close()
     await asyncio.sleep(0.1)  # let the goodbyes go

@@ -24,13 +24,18 @@ def test_quantiles_are_near_the_true_ones() -> None:
 
 def test_two_processes_are_one_distribution() -> None:
     """Merged is the same as counted together; nothing is lost of failures and counts."""
-    left, right, both = Figures(sent=2, acknowledged=1), Figures(sent=3, failures=["x"]), Delays()
+    left, right, both = (
+        Figures(sent=2, acknowledged=1, rows={0: 1}),
+        Figures(sent=3, failures=["x"], rows={1: 0}),
+        Delays(),
+    )
     for number, figures in enumerate([left, right] * 50):
         figures.acknowledgement.add(number / 100)
         both.add(number / 100)
     left.merge(right)
     assert (left.sent, left.acknowledged, left.failures) == (5, 1, ["x"])
     assert left.acknowledgement == both
+    assert left.rows == {0: 1, 1: 0}
 
 
 def test_nothing_has_no_quantile() -> None:
