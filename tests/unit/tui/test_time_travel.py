@@ -160,3 +160,12 @@ async def test_a_recording_of_one_host_opens_that_host() -> None:
     client.past = {0: client.rows}
     async with dashboard(client=client, recorded=SPAN) as seat:
         await seat.until(lambda: len(seat.app.screen_stack) == 2, "the host's own screen")
+
+
+async def test_a_click_on_a_mark_goes_to_its_event() -> None:
+    """To the very instant of the event, not only into its column."""
+    async with dashboard(client=troubled()) as seat:
+        await seat.until(lambda: "✖" in seat.lines()[-3], "marked")
+        x = seat.lines()[-3].index("✖")
+        await seat.pilot.click("TimeBar", offset=(x, 0))
+        await seat.until(lambda: seat.app.session.instant.at_ms == START_MS - 200_000, "there")

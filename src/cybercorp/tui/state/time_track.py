@@ -41,10 +41,11 @@ class Columns(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """The worst thing that happened in a column."""
+    """The worst thing that happened in a column, and when."""
 
     glyph: str
     tone: Tone
+    at_ms: int
 
 
 def columns_for(start_ms: int, end_ms: int, width: int) -> Columns:
@@ -148,7 +149,7 @@ class TimeTrack:
                 continue
             glyph, tone, weight = _MARKS[event.severity]
             if column not in found or found[column][0] < weight:
-                found[column] = (weight, Mark(glyph, tone))
+                found[column] = (weight, Mark(glyph, tone, event.time_ms))
         return {column: mark for column, (_, mark) in found.items()}
 
 

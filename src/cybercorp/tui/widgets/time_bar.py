@@ -91,7 +91,9 @@ class TimeBar(Widget):
         if event.x >= self.size.width - _EDGE:
             self.post_message(self.Chosen(None))
         elif at_ms is not None:
-            self.post_message(self.Chosen(at_ms))
+            columns = self.columns
+            mark = self.track.marks(columns, host_id=self.host_id).get(columns.column_at(at_ms) or 0)
+            self.post_message(self.Chosen(at_ms if mark is None else mark.at_ms))
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         self._point(self._instant_under(event.x))
