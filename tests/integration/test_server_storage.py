@@ -1,5 +1,7 @@
 """A store that has no space left: agents are told to wait, people are told once, and nothing is lost."""
 
+import contextlib
+import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -162,3 +164,24 @@ def test_records_on_a_full_disk(server: ServerThread, monkeypatch: pytest.Monkey
             assert answer.headers["retry-after"]
         wait_until(lambda: not server.services.agents.find(1), "the end of the connection")
     assert server.http.patch("/api/v1/hosts/a", json={"labels": {"a": "b"}}).status_code == 200
+
+
+def test_a_damaged_chunk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One event, a count in what the server says of itself, what each tier takes; the server goes on."""
+    monkeypatch.setattr("cybercorp.server.jobs.loops.SEAL_S", 0.2)
+    with ServerThread(tmp_path) as server, server.agent("a") as agent:
+        agent.announce()
+        agent.samples(0.1)
+        agent.expect(Acknowledge)
+        server.services.store.seal(everything=True)
+        with contextlib.closing(sqlite3.connect(tmp_path / "samples.db", isolation_level=None, timeout=10)) as database:
+            number, body = database.execute("SELECT id, body FROM chunk_bodies ORDER BY id LIMIT 1").fetchone()
+            broken = body[:8] + bytes((body[8] ^ 1,)) + body[9:]
+            database.execute("UPDATE chunk_bodies SET body = ? WHERE id = ?", (broken, number))
+        assert count(server, "a") == 0
+        (event,) = server.wait_for_event(EventKind.STORAGE_DAMAGED)
+        assert "set aside" in event["message"]
+        storage = server.get("/api/v1/server")["storage"]
+        assert storage["damaged"] == 1
+        assert [one["name"] for one in storage["tiers"]] == ["raw", "1m", "1h", "processes"]
+        assert ready(server) == 200

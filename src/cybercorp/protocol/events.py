@@ -34,6 +34,7 @@ class EventKind(StrEnum):
     SERVER_STOPPED = "server.stopped"
     STORAGE_FAILED = "storage.failed"
     STORAGE_RECOVERED = "storage.recovered"
+    STORAGE_DAMAGED = "storage.damaged"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,10 +11,25 @@ SUBPROTOCOL_JSON = "cybercorp.v1.json"
 MAX_MESSAGE_BYTES = 256 * 1024
 
 
+class StorageTier(msgspec.Struct, frozen=True, kw_only=True):
+    """What one tier of history takes: `raw` rows, one-minute (`1m`) and one-hour (`1h`) rollups, `processes`.
+
+    `rows` are rows or intervals, `values` those of all series together; times are null where the tier is empty.
+    """
+
+    name: str
+    size_bytes: int = 0
+    rows: int = 0
+    values: int = 0
+    oldest_ms: int | None = None
+    newest_ms: int | None = None
+
+
 class ServerStorage(msgspec.Struct, frozen=True, kw_only=True):
     """Sizes on disk, in bytes, and how far back history reaches.
 
-    `unsealed_rows` are durable in the log and wait to be turned into chunks.
+    `unsealed_rows` are durable in the log and wait to be turned into chunks; `damaged` counts what was found damaged
+    and is left out of every answer.
     """
 
     records_bytes: int = 0
@@ -23,6 +38,8 @@ class ServerStorage(msgspec.Struct, frozen=True, kw_only=True):
     oldest_ms: int | None = None
     samples_total: int = 0
     unsealed_rows: int = 0
+    damaged: int = 0
+    tiers: list[StorageTier] = []
 
 
 class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -63,11 +63,25 @@ COLUMNS: tuple[Column[ServerInfo], ...] = (
             f"{format_bytes(info.storage.records_bytes)} records, {format_bytes(info.storage.free_bytes)} free"
         ),
     ),
+    Column(
+        key="raw_bytes",
+        title="HISTORY",
+        value=lambda info: _tier_bytes(info, "raw"),
+        text=lambda info: ", ".join(f"{one.name} {format_bytes(one.size_bytes)}" for one in info.storage.tiers) or "–",
+    ),
+    Column(key="minutes_bytes", value=lambda info: _tier_bytes(info, "1m"), detail=True),
+    Column(key="hours_bytes", value=lambda info: _tier_bytes(info, "1h"), detail=True),
+    Column(key="processes_bytes", value=lambda info: _tier_bytes(info, "processes"), detail=True),
+    Column(key="damaged", value=lambda info: info.storage.damaged, detail=True),
     Column(key="records_bytes", value=lambda info: info.storage.records_bytes, detail=True),
     Column(key="free_bytes", value=lambda info: info.storage.free_bytes, detail=True),
     Column(key="oldest_at", value=lambda info: iso_time(info.storage.oldest_ms), detail=True),
     Column(key="clock", value=lambda info: iso_time(info.clock_ms), detail=True),
 )
+
+
+def _tier_bytes(info: ServerInfo, name: str) -> int:
+    return sum(one.size_bytes for one in info.storage.tiers if one.name == name)
 
 
 def _since(info: ServerInfo) -> str:

@@ -173,6 +173,10 @@ def _server(options: Options) -> tuple[ServerInfo | None, Finding]:
     if info.version != VERSION:
         hint = "Install the same version on both sides."
         return info, Finding(check="server", verdict=Verdict.WARNING, found=f"{found}; here is {VERSION}", hint=hint)
+    if info.storage.damaged:
+        hint = "What is damaged is left out of every answer. See it with: cybercorp server check"
+        found = f"{found}; {_count(info.storage.damaged, 'part')} of its history damaged"
+        return info, Finding(check="server", verdict=Verdict.WARNING, found=found, hint=hint)
     return info, Finding(check="server", verdict=Verdict.OK, found=found)
 
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from cybercorp.core.errors import StorageError
+from cybercorp.protocol.events import EventKind, Severity
 from cybercorp.server.wiring import Services
 
 TICK_S = 0.1
@@ -80,7 +81,11 @@ class Jobs:
         await asyncio.sleep(SEAL_S)
         pending = True
         while pending:
-            pending = (await asyncio.to_thread(self._services.store.seal)).pending
+            report = await asyncio.to_thread(self._services.store.seal)
+            pending = report.pending
+            for sentence in report.damaged:
+                _LOG.warning("%s", sentence)
+                await self._services.events.note(EventKind.STORAGE_DAMAGED, sentence, severity=Severity.ERROR)
 
     async def _retain(self) -> None:
         await asyncio.sleep(RETAIN_S)

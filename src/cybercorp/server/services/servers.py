@@ -6,7 +6,7 @@ from cybercorp.core.clock import Clock
 from cybercorp.core.errors import StorageError
 from cybercorp.core.ids import new_id
 from cybercorp.core.version import VERSION
-from cybercorp.protocol.servers import PROTOCOL_VERSION, Health, ServerInfo, ServerStorage
+from cybercorp.protocol.servers import PROTOCOL_VERSION, Health, ServerInfo, ServerStorage, StorageTier
 from cybercorp.server.services.agents import AgentRegistry
 from cybercorp.server.services.fleet import Fleet
 from cybercorp.server.services.ingest import IngestService
@@ -63,6 +63,18 @@ class ServerService:
                 oldest_ms=stats.oldest_ms,
                 samples_total=stats.samples,
                 unsealed_rows=stats.head_rows,
+                damaged=stats.damaged,
+                tiers=[
+                    StorageTier(
+                        name=one.name,
+                        size_bytes=one.size_bytes,
+                        rows=one.rows,
+                        values=one.values,
+                        oldest_ms=one.oldest_ms,
+                        newest_ms=one.newest_ms,
+                    )
+                    for one in stats.tiers
+                ],
             ),
         )
 
