@@ -61,13 +61,16 @@ def test_a_recording_opens_where_there_is_no_server(incident: Path, tmp_path: Pa
 
 @pytest.mark.slow
 def test_a_killed_dashboard_leaves_no_server(incident: Path, tmp_path: Path) -> None:
-    """The recording's server ends with the dashboard, also after `kill -9`."""
-    environment = {**user_environment(tmp_path), "TMPDIR": str(tmp_path)}
+    """The recording's server ends with the dashboard, also after `kill -9`, and takes its files along."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    environment = {**user_environment(tmp_path), "TMPDIR": str(temporary)}
     with Terminal([*COMMAND, "replay", str(incident)], environment, columns=80, lines=24) as terminal:
         terminal.wait_for("REC", 30)
         terminal.process.kill()
         terminal.process.wait(5)
         wait_until(lambda: not left_of(incident), "its server is gone", 15)
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.slow

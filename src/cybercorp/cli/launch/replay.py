@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 import threading
@@ -34,6 +35,7 @@ from cybercorp.security.credentials import OWNER_FILE, Credential
 from cybercorp.security.display import safe_text
 
 PROGRESS_FILE = "unpacked"
+_TEMPORARY = "CYBERCORP_REPLAY_TEMPORARY"
 _LOOK_S = 0.05
 _STOP_S = 10.0
 _READY_S = 900.0
@@ -84,6 +86,8 @@ def _serve(plan: ReplayPlan, folder: Path) -> int:
     told = threading.Thread(target=_say_ready, args=(folder,), daemon=True)
     told.start()
     serve_recording(plan.path, folder, plan.port, tell)
+    if os.environ.get(_TEMPORARY):
+        shutil.rmtree(folder, ignore_errors=True)  # whoever made it may have been killed
     return OK
 
 
@@ -100,7 +104,12 @@ def _say_ready(folder: Path) -> None:
 
 def _open(plan: ReplayPlan, folder: Path) -> int:
     arguments = ("replay", str(plan.path), "--headless", "--data-dir", str(folder))
-    child = Child("recording", cybercorp(*arguments), folder / "logs" / "recording.log")
+    child = Child(
+        "recording",
+        cybercorp(*arguments),
+        folder / "logs" / "recording.log",
+        {} if plan.folder is not None else {_TEMPORARY: "1"},
+    )
     child.start()
     try:
         # What the dashboard needs is loaded while the recording is unpacked.
