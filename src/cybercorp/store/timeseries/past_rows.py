@@ -25,7 +25,8 @@ from cybercorp.store.timeseries.storage import ChunkBodies, ChunkEntry
 from cybercorp.store.timeseries.tracks import Chosen, Column
 
 HOSTS_AT_ONCE = 100
-KEPT_BYTES = 24 * 1024**2
+KEPT_BYTES = 48 * 1024**2
+KEPT_AROUND_MS = 180_000  # the instants that somebody steps to next
 _UNSEALED = 1 << 60
 
 
@@ -47,11 +48,17 @@ class _Place(NamedTuple):
 
 
 class _Decoded(NamedTuple):
-    """The slices of one chunk that were decoded: timestamps, and values by place in the catalogue."""
+    """Rows of one chunk with times of `[low_ms, high_ms]`: timestamps, and values by place in the catalogue."""
 
     timestamps: Integers
     columns: dict[int, Floats]
     increasing: bool
+    low_ms: int
+    high_ms: int
+
+    def holds(self, start_ms: int, end_ms: int, columns: Sequence[Column]) -> bool:
+        """Whether it has all rows of these times with all these series."""
+        return self.low_ms <= start_ms and end_ms <= self.high_ms and all(one.place in self.columns for one in columns)
 
     @property
     def size_bytes(self) -> int:
@@ -108,7 +115,8 @@ class PastRows:
         for entry in sorted(picture.entries, key=lambda one: one.end_ms, reverse=True):
             if len(times) == 2 and entry.end_ms < times[0]:
                 break  # nor has any later one a row that matters
-            decoded = self._decoded(state, bodies, entry, panel.columns_of(state, entry.catalogue))
+            columns = panel.columns_of(state, entry.catalogue)
+            decoded = self._decoded(state, bodies, entry, columns, at_ms - 2 * within_ms, at_ms)
             if decoded is not None:
                 places += _newest(decoded, entry, at_ms)
                 times = sorted({one.timestamp_ms for one in places})[-2:]
@@ -123,10 +131,16 @@ class PastRows:
         )
 
     def _decoded(
-        self, state: State, bodies: ChunkBodies, entry: ChunkEntry, columns: Sequence[Column]
+        self,
+        state: State,
+        bodies: ChunkBodies,
+        entry: ChunkEntry,
+        columns: Sequence[Column],
+        start_ms: int,
+        end_ms: int,
     ) -> _Decoded | None:
         known = self._kept.get(entry.id)
-        if known is not None and all(one.place in known.columns for one in columns):
+        if known is not None and known.holds(start_ms, end_ms, columns):
             self._kept.move_to_end(entry.id)
             return known
         width = state.catalogues.widths[entry.catalogue]
@@ -138,7 +152,7 @@ class PastRows:
         except DamagedChunkError as error:
             self._session.note_damage(state, entry, -1, str(error))
             return None
-        made = _Decoded(timestamps, {**(known.columns if known else {}), **values}, is_increasing(timestamps))
+        made = _cut(timestamps, values, start_ms - KEPT_AROUND_MS, end_ms + KEPT_AROUND_MS)
         self._kept[entry.id] = made
         self._kept_bytes += made.size_bytes - (known.size_bytes if known else 0)
         return made
@@ -170,6 +184,14 @@ class PastRows:
     def _shrink(self) -> None:
         while self._kept_bytes > KEPT_BYTES:
             self._kept_bytes -= self._kept.popitem(last=False)[1].size_bytes
+
+
+def _cut(timestamps: Integers, columns: dict[int, Floats], low_ms: int, high_ms: int) -> _Decoded:
+    """What is near the instant, of a chunk that may have hours."""
+    inside = (timestamps >= low_ms) & (timestamps <= high_ms)
+    times = timestamps[inside]
+    kept = {place: values[inside] for place, values in columns.items()}
+    return _Decoded(times, kept, is_increasing(times), low_ms, high_ms)
 
 
 def _order(place: _Place) -> tuple[int, int]:
