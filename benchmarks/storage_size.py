@@ -29,6 +29,7 @@ from cybercorp.store.timeseries.settings import TimeSeriesSettings
 
 START_MS = 1_800_000_000_000
 HOUR_MS = 3_600_000
+SETTLED_HOURS = 5  # after so long a stretch of four hours is over, and merged into one chunk
 BAR = 0.45
 
 
@@ -85,7 +86,7 @@ def store_recording(folder: Path, hosts: int, seconds: int) -> Sizes:
         began = time.process_time()
         store.seal(everything=True)
         sealed += time.process_time() - began
-        for _ in range(12):
+        for _ in range(SETTLED_HOURS):
             clock.advance(HOUR_MS / 1000)
             sealed += _cpu_of_sealing(store)
     return Sizes(
