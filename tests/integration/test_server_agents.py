@@ -299,6 +299,19 @@ def test_a_silent_agent_is_cut(server: ServerThread, monkeypatch: pytest.MonkeyP
     server.wait_for_event(EventKind.HOST_DISCONNECTED, "a")
 
 
+def test_an_agent_that_pings_lives(server: ServerThread, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that has nothing to send yet is not cut as long as its pings come."""
+    monkeypatch.setattr("cybercorp.server.websocket.agent_stream.SILENT_S", 0.5)
+    monkeypatch.setattr("cybercorp.server.websocket.agent_stream.SILENCE_CHECK_S", 0.05)
+    with server.agent("a", interval_ms=50) as agent:
+        for _ in range(30):
+            assert agent.socket.ping().wait(5)
+            threading.Event().wait(0.05)
+        agent.announce()
+        acknowledged(agent, agent.samples(0.5))
+        assert agent.wait_closed()[0] == 1001
+
+
 def test_two_agents_with_one_credential(server: ServerThread, clock: ShiftedClock) -> None:
     """The second is refused while the first is heard; once the first is silent for ten seconds it takes over."""
     token = server.join("a")

@@ -32,6 +32,11 @@ _MARK_SEQ, _MARK_TIME = 1 << 40, (1 << 41) + 1  # numbers that MessagePack write
 _UINT64 = b"\xcf"
 
 
+def facts_of(index: int) -> HostFacts:
+    """What agent number `index` says of its host, when it joins and when it connects."""
+    return HostFacts(hostname=f"bench-{index:05}", os_type="linux", cpu_count=2)
+
+
 class RowFrames:
     """Frames of one row: everything that never changes is encoded once."""
 
@@ -91,6 +96,11 @@ class SimulatedAgent(asyncio.Protocol):
         self._waiting.append((self.sent, time.perf_counter()))
         self._transport.write(self._rows.row(self.sent, timestamp_ms, body(self.index, self.sent)))
 
+    def ping(self) -> None:
+        """Tell the server that we live, while there is nothing to send."""
+        if not self.closed:
+            self._transport.write(frame(b"", PING))
+
     def close(self) -> None:
         """Say goodbye."""
         if not self.closed:
@@ -131,7 +141,7 @@ class SimulatedAgent(asyncio.Protocol):
             newest_seq=0,
             interval_ms=self._interval_ms,
             clock_ms=time.time_ns() // 1_000_000,
-            facts=HostFacts(hostname=f"bench-{self.index:05}", os_type="linux", cpu_count=2),
+            facts=facts_of(self.index),
         )
         announced = AnnounceCatalogue(id=catalogue().id, series=catalogue().series)
         self._transport.write(

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
+from cybercorp.bench.agents import facts_of
 from cybercorp.bench.figures import Figures
 from cybercorp.bench.recording import SERIES
 from cybercorp.bench.results import BenchResult
@@ -214,7 +215,7 @@ async def _enrol(client: AsyncClient, count: int, tell: Tell) -> list[str]:
     async def join(index: int) -> str:
         nonlocal done
         async with gate:
-            answer = await client.agents.enrol(enrolment.token, name_of(index))
+            answer = await client.agents.enrol(enrolment.token, name_of(index), facts_of(index))
         done += 1
         if done % 100 == 0:
             tell(f"joining: {done:,} agents", done / count)

@@ -23,6 +23,7 @@ from cybercorp.bench.viewers import SimulatedViewer
 TICK_S = 0.005
 WAIT_STEP_S = 0.02
 CONNECTING_AT_ONCE = 64
+PING_S = 15.0
 LAST_ACKNOWLEDGEMENT_S = 60.0
 BACKFILL_ROWS = 6 * 3_600  # at full speed the rows of the past six hours are sent
 
@@ -76,6 +77,13 @@ class Worker:
         for index, host in enumerate(self._job.viewed):
             self._viewers.append(SimulatedViewer(index, self._address, self._job.viewer_token, host, self.figures))
             await loop.create_connection(self._viewers[-1].itself, self._host, self._port)
+
+    async def live(self) -> None:
+        """Tell the server now and then that the agents live, while they have nothing to send yet."""
+        while True:
+            await asyncio.sleep(PING_S)
+            for one in self._agents:
+                one.ping()
 
     async def run(self) -> None:
         """Send for the job's time, then wait for the last acknowledgements."""
@@ -137,9 +145,11 @@ class Worker:
 async def work(job: Job) -> None:
     """Connect, tell, wait for `go`, run, tell."""
     worker = Worker(job)
+    living = asyncio.create_task(worker.live())
     await worker.connect()
     tell(worker.figures)
     line = await asyncio.to_thread(sys.stdin.readline)
+    living.cancel()
     if line.strip() == "go":
         telling = asyncio.create_task(tell_every_second(worker.figures))
         ending = asyncio.create_task(asyncio.to_thread(sys.stdin.readline))

@@ -35,6 +35,7 @@ class AgentStream:
         self._direct = direct_of(socket) if codec.format == "msgpack" else None
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[BaseException | None] = self._loop.create_future()
+        self._watch: asyncio.TimerHandle | None = None
         self._silent_s = max(SILENT_S, 0.003 * link.host.row.interval_ms)
 
     async def run(self) -> BaseException | None:
@@ -46,7 +47,7 @@ class AgentStream:
         sockets.add(self._end)
         if self._direct is not None:
             link.send_now = self._direct.send_now
-        watch = self._loop.call_later(SILENCE_CHECK_S, self._check_silence)
+        self._watch = self._loop.call_later(SILENCE_CHECK_S, self._check_silence)
         tasks = [
             asyncio.create_task(send_all(self._socket, link.outbox, self._codec)),
             asyncio.create_task(self._read()),
@@ -60,7 +61,8 @@ class AgentStream:
                 self._direct.release()
             link.send_now = refuse_to_send
             sockets.remove(self._end)
-            watch.cancel()
+            if self._watch is not None:
+                self._watch.cancel()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -74,10 +76,13 @@ class AgentStream:
             self._end(task.exception())
 
     def _check_silence(self) -> None:
+        if self._direct is not None and self._direct.heard:
+            self._direct.heard = False
+            self._link.heard_at = self._services.clock.monotonic()
         if self._services.clock.monotonic() - self._link.heard_at >= self._silent_s:
             self._end(SilentError())
         elif not self._ended.done():
-            self._loop.call_later(SILENCE_CHECK_S, self._check_silence)
+            self._watch = self._loop.call_later(SILENCE_CHECK_S, self._check_silence)
 
     async def _read(self) -> None:
         while True:

@@ -28,6 +28,7 @@ class DirectProtocol(LingeringProtocol):
     """uvicorn's protocol with a way around its queue."""
 
     _splitter: FrameSplitter | None = None
+    heard = False  # whether anything came since somebody set it back: a ping, too, tells that the peer lives
 
     def handle_connect(self, event: Request) -> None:
         """The application finds this connection among the extensions of its scope."""
@@ -61,6 +62,7 @@ class DirectProtocol(LingeringProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the socket."""
+        self.heard = True
         if self._splitter is None:
             super().data_received(data)
         else:
