@@ -60,6 +60,11 @@ class ChunkIndex:
     def __bool__(self) -> bool:
         return bool(self._order)
 
+    @property
+    def is_divided(self) -> bool:
+        """Whether a half hour holds more than one chunk."""
+        return bool(self._divided)
+
     def add(self, entry: ChunkEntry) -> None:
         bucket = bucket_of(self._host, entry.start_ms)
         held = self._buckets.get(bucket)
@@ -109,8 +114,13 @@ class ChunkIndex:
     def bounds(self) -> tuple[int, int] | None:
         if not self._order:
             return None
-        oldest, newest = self._buckets[self._order[0]], self._buckets[self._order[-1]]
-        return min(entry.start_ms for entry in oldest), max(entry.end_ms for entry in newest)
+        # A long chunk stands in its first bucket and may end later than those of the last one, but in its period.
+        period = self._order[-1] // PERIOD_BUCKETS * PERIOD_BUCKETS
+        newest = self._order[bisect_left(self._order, period) :]
+        return (
+            min(entry.start_ms for entry in self._buckets[self._order[0]]),
+            max(entry.end_ms for bucket in newest for entry in self._buckets[bucket]),
+        )
 
     def runs(self, *, now_ms: int, longest_values: int, settled: int, widths: dict[int, int]) -> list[list[ChunkEntry]]:
         """Neighbours in arrival, of one bucket and catalogue, that may become one chunk of ≤ `longest_values` values.
