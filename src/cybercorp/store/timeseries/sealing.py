@@ -185,7 +185,9 @@ class Sealer:
         kind, catalogue = run[0].kind, run[0].catalogue
         with state.lock:
             columns = state.catalogues.widths[catalogue] if kind == SAMPLES else 2
-        times, matrices, bodies = [], [], []
+        times, bodies = [], []
+        values = np.empty((columns, sum(entry.rows for entry in run)) if kind == SAMPLES else (0, 0)).T
+        at = 0
         with self._session.storage.reader() as reader:
             for entry in run:
                 try:
@@ -194,9 +196,10 @@ class Sealer:
                     chunk = ChunkReader(read_from(whole), entry.owner, columns + 1)
                     times.append(chunk.timestamps())
                     if kind == SAMPLES:
-                        matrix = np.empty((chunk.rows, columns))
-                        chunk.matrix(matrix, range(columns))
-                        matrices.append(matrix)
+                        if chunk.rows != entry.rows:
+                            raise DamagedChunkError(f"it has {chunk.rows} rows instead of {entry.rows}")
+                        chunk.matrix(values[at : at + chunk.rows], range(columns))
+                        at += chunk.rows
                     else:
                         bodies.extend(chunk.bodies())
                 except DamagedChunkError as error:
@@ -204,7 +207,7 @@ class Sealer:
                     raise ChunkGoneError from error
         joined = np.concatenate(times)
         if kind == SAMPLES:
-            return encode_samples(run[0].owner, joined, np.concatenate(matrices), lasting=True), joined
+            return encode_samples(run[0].owner, joined, values, lasting=True), joined
         return encode_processes(run[0].owner, joined, bodies), joined
 
     def _trim(self, state: State) -> int:
@@ -217,6 +220,14 @@ class Sealer:
 
 def _parts(host: int, rows: Sequence[HeadRow]) -> Iterator[list[HeadRow]]:
     """Rows cut where the catalogue or the bucket changes, so that parts follow each other in order of arrival."""
+    times = [row.timestamp_ms for row in rows]
+    if (
+        rows
+        and bucket_of(host, min(times)) == bucket_of(host, max(times))
+        and len({row.catalogue for row in rows}) == 1
+    ):
+        yield list(rows)
+        return
     part: list[HeadRow] = []
     place = None
     for row in rows:
