@@ -144,16 +144,21 @@ class Sealer:
 
     def _merge(self, state: State) -> tuple[int, bool]:
         with state.lock:
-            widths = state.catalogues.widths
-            runs = [
-                run
-                for host in state.hosts.values()
-                for index in (host.samples, host.processes)
-                for run in index.runs(
-                    now_ms=self._clock.now_ms(), longest_values=MERGED_VALUES, settled=SETTLED_CHUNKS, widths=widths
-                )
-                if not any(state.is_damaged(entry.id) for entry in run)
-            ]
+            hosts = list(state.hosts.values())
+        now_ms, runs = self._clock.now_ms(), []
+        for host in hosts:
+            with state.lock:  # host by host: the writer waits for one, not for all
+                for index in (host.samples, host.processes):
+                    if index.is_divided:
+                        found = index.runs(
+                            now_ms=now_ms,
+                            longest_values=MERGED_VALUES,
+                            settled=SETTLED_CHUNKS,
+                            widths=state.catalogues.widths,
+                        )
+                        runs += [run for run in found if not any(state.is_damaged(entry.id) for entry in run)]
+            if len(runs) > MAX_MERGES:
+                break
         merged = sum(self._merge_run(state, run) for run in runs[:MAX_MERGES])
         return merged, len(runs) > MAX_MERGES
 

@@ -20,7 +20,7 @@ from cybercorp.store.timeseries.storage import ChunkEntry, ChunkGoneError
 QUIET_MS = 10 * 60_000
 """A stretch is over when its end is past and nothing of it arrived for so long."""
 
-MAX_STEPS = 16
+MAX_STEPS = 4  # sealing comes between
 LONG_VALUES = 1 << 21
 
 MONTH_DAYS = MONTH_PERIODS // DAY_PERIODS
@@ -41,8 +41,7 @@ class Settler:
 
     def settle(self, state: State) -> tuple[int, bool]:
         """Do a few steps; returns how many, and whether more are due. Raises StorageError."""
-        with state.lock:
-            due = self._due(state)
+        due = self._due(state)
         made = 0
         for kind, host, number in due:
             if made >= MAX_STEPS:
@@ -55,24 +54,15 @@ class Settler:
 
     def _due(self, state: State) -> list[_Step]:
         """Coarser stretches come when all finer ones inside are settled, so that each is made once."""
+        with state.lock:
+            hosts = list(state.hosts.values())
         now = self._clock.now_ms()
         periods, days, months = [], [], []
-        for host in state.hosts.values():
-            number, open_periods, open_days = host.host, host.samples.unsettled, host.minutes.unsettled
-            for period, received_ms in open_periods.items():
-                over = period_start(number, period + 1) <= now or received_ms <= now - PERIOD_MS
-                if over and received_ms <= now - QUIET_MS:
-                    periods.append((MINUTES, number, period))
-            for day in open_days:
-                inside = range(day * DAY_PERIODS, (day + 1) * DAY_PERIODS)
-                if period_start(number, inside.stop) <= now and not any(one in open_periods for one in inside):
-                    days.append((HOURS, number, day))
-            for month in host.hours.unsettled:
-                inside = range(month * MONTH_DAYS, (month + 1) * MONTH_DAYS)
-                if period_start(number, inside.stop * DAY_PERIODS) <= now and not any(
-                    one in open_days for one in inside
-                ):
-                    months.append((_MONTH, number, month))
+        for host in hosts:
+            with state.lock:  # host by host: the writer waits for one, not for all
+                periods += [(MINUTES, host.host, one) for one in _over_periods(host, now)]
+                days += [(HOURS, host.host, one) for one in _over_days(host, now)]
+                months += [(_MONTH, host.host, one) for one in _over_months(host, now)]
         return periods + days + months
 
     def _settle(self, state: State, kind: int, host: int, number: int) -> bool:
@@ -153,6 +143,33 @@ class Settler:
                         index.remove(entry)
                         state.forget_damage(entry.id)
         return True
+
+
+def _over_periods(host: HostState, now_ms: int) -> list[int]:
+    return [
+        period
+        for period, received_ms in host.samples.unsettled.items()
+        if received_ms <= now_ms - QUIET_MS
+        and (period_start(host.host, period + 1) <= now_ms or received_ms <= now_ms - PERIOD_MS)
+    ]
+
+
+def _over_days(host: HostState, now_ms: int) -> list[int]:
+    return [
+        day
+        for day in host.minutes.unsettled
+        if period_start(host.host, (day + 1) * DAY_PERIODS) <= now_ms
+        and not any(one in host.samples.unsettled for one in range(day * DAY_PERIODS, (day + 1) * DAY_PERIODS))
+    ]
+
+
+def _over_months(host: HostState, now_ms: int) -> list[int]:
+    return [
+        month
+        for month in host.hours.unsettled
+        if period_start(host.host, (month + 1) * MONTH_PERIODS) <= now_ms
+        and not any(one in host.minutes.unsettled for one in range(month * MONTH_DAYS, (month + 1) * MONTH_DAYS))
+    ]
 
 
 def _sets(host: HostState, kind: int, stretch: range) -> list[RollupSet]:

@@ -15,9 +15,11 @@ from cybercorp.protocol.metrics import Aggregation, Series, make_catalogue
 from cybercorp.protocol.processes import ProcessTable
 from cybercorp.store.timeseries import retention
 from cybercorp.store.timeseries.engine import TimeSeries
+from cybercorp.store.timeseries.rollups import Tier
 from cybercorp.store.timeseries.rows import StoredRow
 from cybercorp.store.timeseries.settings import DAY_MS, TimeSeriesSettings
 from tests.unit.store.building import CPU, FIRST, START_MS, ask, fill, open_store, sample
+from tests.unit.store.timeseries.test_rollups import Pair, assert_exact, read
 
 HOUR_MS = 3_600_000
 WIDE = make_catalogue(Series(name=f"m{i}") for i in range(500))
@@ -168,3 +170,77 @@ def test_a_closed_file_has_no_unused_pages(tmp_path: Path) -> None:
     with contextlib.closing(open_store(tmp_path)) as store:
         assert store.stats().unused_bytes == 0 < unused
         assert store.check() == []
+
+
+def _settled(folder: Path, settings: TimeSeriesSettings | None = None) -> Pair:
+    """Two days of a row every five minutes, all settled."""
+    pair = Pair(folder, settings)
+    for quarter in range(48 * 4):
+        pair.act([(quarter * 900 + second, False, second / 10, quarter * 900.0 + second, 0.0) for second in (0, 300)])
+        pair.clock.advance(900)
+        if quarter % 4 == 3:
+            pair.act("seal")
+    pair.act("a day")
+    return pair
+
+
+def _let_pass(pair: Pair, days: float) -> None:
+    """So much later, with a clock that is believed."""
+    pair.clock.advance(days * DAY_MS / 1000)
+    for _ in range(2):
+        pair.store.retain()
+        pair.clock.advance(3700)
+
+
+def test_minutes_outlive_rows_and_hours_outlive_minutes(tmp_path: Path) -> None:
+    """Each tier goes at its own age, and what is left answers exactly, also after a restart."""
+    pair = _settled(tmp_path)
+    end = START_MS + 48 * HOUR_MS
+    _let_pass(pair, 20)
+    raw, minutes, hours, _ = pair.store.stats().tiers
+    assert raw.chunks == 0
+    assert minutes.rows > 0
+    pair.act("restart")
+    assert_exact(read(pair.store, Tier.MINUTE, START_MS, end), pair.rows, Tier.MINUTE, START_MS, end)
+    assert_exact(read(pair.store, Tier.HOUR, START_MS, end), pair.rows, Tier.HOUR, START_MS, end)
+    late = [(3 * 3600 + 61 + second, False, 4.0, 5.0, 6.0) for second in range(3)]
+    pair.act(late)
+    for action in ("seal", "five hours"):
+        assert_exact(read(pair.store, Tier.MINUTE, START_MS, end), pair.rows, Tier.MINUTE, START_MS, end)
+        assert_exact(read(pair.store, Tier.HOUR, START_MS, end), pair.rows, Tier.HOUR, START_MS, end)
+        pair.act(action)
+    assert_exact(read(pair.store, Tier.HOUR, START_MS, end), pair.rows, Tier.HOUR, START_MS, end)
+    _let_pass(pair, 100)
+    raw, minutes, hours, _ = pair.store.stats().tiers
+    assert (raw.chunks, minutes.chunks) == (0, 0)
+    assert hours.rows > 0
+    assert_exact(read(pair.store, Tier.HOUR, START_MS, end), pair.rows, Tier.HOUR, START_MS, end)
+    assert pair.store.bounds() is not None
+    _let_pass(pair, 700)
+    assert pair.store.bounds() is None
+    pair.store.close()
+
+
+def test_when_space_is_short_rows_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Minutes and hours stay as long as dropping rows is enough; a tier's own limit takes its oldest."""
+    pair = _settled(tmp_path, TimeSeriesSettings(max_bytes=1))
+    before = pair.store.stats().tiers
+    pair.store.retain()
+    assert all(one.chunks == 0 for one in pair.store.stats().tiers)
+    pair.store.close()
+    folder = tmp_path / "second"
+    folder.mkdir()
+    pair = _settled(folder, TimeSeriesSettings(hours_max_bytes=1))
+    pair.store.retain()
+    after = pair.store.stats().tiers
+    assert [one.rows for one in after[:2]] == [one.rows for one in before[:2]]
+    assert after[2].chunks == 0
+    sizes = pair.store._session.storage.sizes()
+    used = sizes.file_bytes - sizes.unused_bytes
+    pair.store.close()
+    monkeypatch.setattr(retention, "SIZE_TARGET", 1.0)
+    with contextlib.closing(open_store(folder, pair.clock, TimeSeriesSettings(max_bytes=used - 500))) as store:
+        store.retain()
+        raw, minutes, *_ = store.stats().tiers
+        assert raw.rows < after[0].rows
+        assert minutes.rows == after[1].rows

@@ -20,6 +20,7 @@ from cybercorp.store.timeseries.intervals import Intervals
 from cybercorp.store.timeseries.reading import look
 from cybercorp.store.timeseries.rollup_making import _places
 from cybercorp.store.timeseries.rollups import Tier, read_tier, tier_catalogues
+from cybercorp.store.timeseries.settings import TimeSeriesSettings
 from tests.unit.store.building import CPU, DISK, FIRST, LOAD, SECOND, START_MS, Row, fill, open_store, sample
 from tests.unit.store.timeseries.tier_oracle import grown, oracle_interval
 
@@ -45,10 +46,10 @@ WAITS = {"half an hour": 1900, "five hours": 5 * 3600, "a day": 25 * 3600, "a mo
 class Pair:
     """A store and the plain list of what was written to it; the clock is that of the rows' arrival too."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, settings: TimeSeriesSettings | None = None) -> None:
+        self._folder, self._settings = folder, settings
         self.clock = ManualClock(START_MS)
-        self.store = open_store(folder, self.clock)
+        self.store = open_store(folder, self.clock, settings)
         self.rows: list[Row] = []
         self._seq = 0
 
@@ -57,7 +58,7 @@ class Pair:
             self._write(action)
         elif action == "restart":
             self.store.close()
-            self.store = open_store(self._folder, self.clock)
+            self.store = open_store(self._folder, self.clock, self._settings)
         else:
             self.clock.advance(WAITS.get(action, 0))
             self.store.seal(everything=True)
@@ -113,12 +114,31 @@ def assert_exact(found: Intervals, rows: Sequence[Row], tier: Tier, start_ms: in
             ), where
 
 
-@settings(max_examples=120, deadline=None)
-@given(ACTIONS, st.integers(-1, 40), st.integers(1, 60), st.sampled_from([Tier.MINUTE, Tier.HOUR]))
+_ASKED = (ACTIONS, st.integers(-1, 40), st.integers(1, 60), st.sampled_from([Tier.MINUTE, Tier.HOUR]))
+
+
+@settings(max_examples=40, deadline=None)
+@given(*_ASKED)
 def test_tiers_equal_the_oracle(
     actions: list[str | list[tuple[int, bool, float, float, float]]], start: int, hours: int, tier: Tier
 ) -> None:
     """NaN, infinities, other catalogues, duplicates, late rows, clocks set back: equal to what the rows give."""
+    _compare(actions, start, hours, tier)
+
+
+@pytest.mark.slow
+@settings(max_examples=400, deadline=None)
+@given(*_ASKED)
+def test_tiers_equal_the_oracle_at_length(
+    actions: list[str | list[tuple[int, bool, float, float, float]]], start: int, hours: int, tier: Tier
+) -> None:
+    """The same, more often."""
+    _compare(actions, start, hours, tier)
+
+
+def _compare(
+    actions: list[str | list[tuple[int, bool, float, float, float]]], start: int, hours: int, tier: Tier
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         pair = Pair(Path(folder))
         try:
@@ -148,7 +168,7 @@ def test_rollups_stay_exact_while_history_grows_old(tmp_path: Path, tier: Tier) 
                 quarter * 900.0 + second,
                 1.0,
             )
-            for second in range(0, 900, 150)
+            for second in range(0, 900, 225)
         ]
         pair.act(step)
         pair.clock.advance(900)
@@ -177,13 +197,13 @@ def test_growth_is_the_same_from_rows_and_from_rollups(tmp_path: Path) -> None:
     chance = np.random.default_rng(6)
     value = 0.0
     rows = []
-    for second in range(0, 30 * 3600, 30):
+    for second in range(0, 30 * 3600, 60):
         value = 0.0 if chance.random() < 0.003 else value + float(chance.integers(0, 5000))
         if second % 7200 < 6000 or second % 14_400 > 13_000:
             rows.append((second, False, 1.0, value, 0.0))
-    for at in range(0, len(rows), 100):
-        pair.act(rows[at : at + 100])
-        pair.clock.advance(3000)
+    for at in range(0, len(rows), 60):
+        pair.act(rows[at : at + 60])
+        pair.clock.advance(3600)
         pair.act("seal")
     end = START_MS + 30 * HOUR_MS
     seen = visible(pair.rows, DISK.key)
