@@ -3,7 +3,7 @@
     python -m scripts.draw_dashboard [SECONDS]
 
 `dashboard.svg` is this machine, live, after SECONDS of history; `fleet.svg` is a fleet of simulated agents that speak
-the real protocol. Nothing in them is drawn by hand.
+the real protocol, and `time-machine.svg` its past, playing. Nothing in them is drawn by hand.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from cybercorp.tui.session import Session
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 SIZE = (146, 42)
 FLEET = 24
+PAST = ("down", "plus", "plus", *["left_square_bracket"] * 9, "comma", "comma")
 # What else runs on the machine that draws is nobody's business: the process table is filtered to our own.
 OWN_PROCESSES = ("slash", *"cybercorp", "enter")
 
@@ -62,6 +63,7 @@ async def main(seconds: float = 75) -> None:
     with running_server() as server, simulated_fleet(server, agents=FLEET, seconds=seconds + 20):
         await asyncio.sleep(seconds)
         write("fleet.svg", await draw(server, 8, ("down", "down", "down")))
+        write("time-machine.svg", await draw(server, 4, PAST))
 
 
 if __name__ == "__main__":
