@@ -62,7 +62,8 @@ def database_url(postgres_url: str) -> Iterator[str]:
     """An empty database for the tests of one module."""
     url = new_database(postgres_url)
     yield url
-    drop_database(url)
+    if VARIABLE in os.environ:  # a server of our own goes as a whole, which is faster
+        drop_database(url)
 
 
 @pytest.fixture
@@ -70,4 +71,5 @@ def fresh_database_url(postgres_url: str) -> Iterator[str]:
     """An empty database for one test."""
     url = new_database(postgres_url)
     yield url
-    drop_database(url)
+    if VARIABLE in os.environ:  # a server of our own goes as a whole, which is faster
+        drop_database(url)
