@@ -2,7 +2,7 @@
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help up install dev format lint types imports test test-slow check faults docs bench lock
+.PHONY: help up install dev format lint types imports test test-slow check faults docs bench bench-peers lock
 
 help: ## list the tasks
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,8 +19,9 @@ test-slow: ## the slow proofs: kill, cut, fill
 check: ## everything CI runs: lint, types, imports, test, test-slow
 faults: ## every fault as often as docs/reliability.md says: half an hour
 docs: ## generate the reference pages and the dashboard's picture
-bench: ## every benchmark; results for docs/performance.md
-up install dev format lint types imports test test-slow check faults docs bench:
+bench: ## every quick benchmark; results for docs/performance.md
+bench-peers: ## ingest, disk and queries beside Prometheus and VictoriaMetrics; says what to install
+up install dev format lint types imports test test-slow check faults docs bench bench-peers:
 	@$(PYTHON) bootstrap.py $@
 
 lock: ## resolve the dependencies anew (needs uv)

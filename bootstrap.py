@@ -45,7 +45,12 @@ TASKS: dict[str, tuple[str, bool, list[list[str]]]] = {
         True,
         [["python", "-m", "scripts.generate_reference"], ["python", "-m", "scripts.draw_dashboard"]],
     ),
-    "bench": ("every benchmark; results for docs/performance.md", True, [["python", "-m", "benchmarks"]]),
+    "bench": ("every quick benchmark; results for docs/performance.md", True, [["python", "-m", "benchmarks"]]),
+    "bench-peers": (
+        "ingest, disk and queries beside Prometheus and VictoriaMetrics",
+        True,
+        [["python", "-m", "benchmarks", "peers-all"]],
+    ),
 }
 CHECK = ("lint", "types", "imports", "test", "test-slow")
 
@@ -61,8 +66,8 @@ def main(arguments: list[str]) -> int:
     if task in ("-h", "--help"):
         print(__doc__)
         for name, (purpose, _, _) in TASKS.items():
-            print(f"  {name:10} {purpose}")
-        print(f"  {'check':10} {', '.join(CHECK)}")
+            print(f"  {name:11} {purpose}")
+        print(f"  {'check':11} {', '.join(CHECK)}")
         return 0
     if task != "check" and task not in TASKS:
         print(f"There is no task '{task}'. Run: python3 bootstrap.py --help", file=sys.stderr)

@@ -189,7 +189,7 @@ def measure(sizes: Sequence[int] = SIZES) -> list[Result]:
 
     for samples in sizes:
         one = grown(samples)
-        work = f"{one.samples:.1e} samples, {HOSTS} hosts × {one.hours:.1f} h"
+        work = f"{_power(samples)} samples, {HOSTS} hosts × {one.hours:.1f} h"
         told(work, "ingest, sealed and merged", one.ingest_us, "µs/row")
         for name, milliseconds in one.asked_ms.items():
             told(work, name, milliseconds, "ms CPU")
@@ -203,6 +203,13 @@ def measure(sizes: Sequence[int] = SIZES) -> list[Result]:
         ]  # fmt: skip
         print(f"{work}: {one.ingest_us:.1f} µs/row", file=sys.stderr, flush=True)
     return results
+
+
+def _power(number: int) -> str:
+    """10⁷, 3×10⁷."""
+    digits, power = f"{number:.0e}".split("e")
+    raised = str(int(power)).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"10{raised}" if digits == "1" else f"{digits}×10{raised}"
 
 
 def main(arguments: list[str]) -> int:

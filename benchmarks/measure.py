@@ -146,18 +146,25 @@ def find_child(pid: int, *words: str, timeout_s: float = 15) -> int:
     raise LookupError(f"process {pid} has no child {' '.join(words)}")
 
 
-def peers() -> str:
-    """The versions of the peers that are installed here, as they say them."""
+# The peers each benchmark runs beside: program, how it says its version.
+_PEERS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "agent_idle": (("prometheus-node-exporter", "--version"),),
+    "agent_watched": ((os.environ.get("GLANCES", "glances"), "-V"),),
+    "peers": (("prometheus", "--version"), ("dpkg-query", "-W", "-f=VictoriaMetrics ${Version}", "victoria-metrics")),
+    "peer_storage": (("dpkg-query", "-W", "-f=VictoriaMetrics ${Version}", "victoria-metrics"),),
+    "queries": (("dpkg-query", "-W", "-f=VictoriaMetrics ${Version}", "victoria-metrics"),),
+}
+
+
+def peers(name: str) -> str:
+    """The versions of the peers that this benchmark runs beside, as they say them; empty without any."""
     found = []
-    for program, words in (
-        ("prometheus-node-exporter", ["--version"]),
-        (os.environ.get("GLANCES", "glances"), ["-V"]),
-    ):
+    for command in _PEERS.get(name, ()):
         with contextlib.suppress(OSError, subprocess.SubprocessError):
-            told = subprocess.run([program, *words], capture_output=True, text=True, timeout=20, check=False)
+            told = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
             first = (told.stdout or told.stderr).strip().splitlines()[:1]
             found += [" ".join(line.partition("(branch")[0].split()) for line in first]
-    return "; ".join(found) or "no peers installed"
+    return "; ".join(found)
 
 
 def machine() -> str:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import cramjam
+import numpy as np
 
 from benchmarks.measure import Meter
 from cybercorp.bench.recording import HOST_SHIFT, SERIES, catalogue, recorded_values
@@ -62,10 +63,10 @@ def labels_of(host: int) -> list[bytes]:
 
 
 class Sender:
-    """Rows of `hosts` hosts, from `rows` seconds ago to now."""
+    """Rows of `hosts` hosts, from `rows` seconds ago to now; `values` [seconds, series] instead of the recording's."""
 
-    def __init__(self, hosts: int, rows: int) -> None:
-        self._values = recorded_values()
+    def __init__(self, hosts: int, rows: int, values: np.ndarray | None = None) -> None:
+        self._values = recorded_values() if values is None else values
         self._labels = [labels_of(host) for host in range(hosts)]
         self._start_ms = time.time_ns() // 1_000_000 - rows * 1000
 
@@ -80,11 +81,11 @@ class Sender:
         return bytes(cramjam.snappy.compress_raw(body))
 
 
-async def send(url: str, pid: int, hosts: int, rows: int) -> dict[str, float]:
+async def send(url: str, pid: int, hosts: int, rows: int, values: np.ndarray | None = None) -> dict[str, float]:
     """Send everything; returns CPU seconds and samples."""
     if urlsplit(url).hostname != "127.0.0.1":
         raise SystemExit("The sender talks to loopback only.")
-    sender, gate, refused, cpu_s = Sender(hosts, rows), asyncio.Semaphore(AT_ONCE), 0, 0.0
+    sender, gate, refused, cpu_s = Sender(hosts, rows, values), asyncio.Semaphore(AT_ONCE), 0, 0.0
     async with aiohttp.ClientSession() as session:
 
         async def post(body: bytes) -> None:
@@ -105,4 +106,5 @@ async def send(url: str, pid: int, hosts: int, rows: int) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(send(sys.argv[1], *map(int, sys.argv[2:5])))))
+    hosts_, rows_ = map(int, sys.argv[3:5])
+    print(json.dumps(asyncio.run(send(sys.argv[1], int(sys.argv[2]), hosts_, rows_))))

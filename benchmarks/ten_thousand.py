@@ -25,6 +25,7 @@ from benchmarks.measure import Result, report
 from cybercorp.bench.recording import HOST_SHIFT, ROWS, SERIES, catalogue, recorded_values
 from cybercorp.bench.running import Load, name_of, run_load
 from cybercorp.bench.server import started_server
+from cybercorp.cli.launch.signals import signals_interrupt
 from cybercorp.core.clock import SystemClock
 from cybercorp.store.records.database import Records
 from cybercorp.store.timeseries.engine import TimeSeries
@@ -110,8 +111,9 @@ def _tell(text: str, share: float | None) -> None:
     step = text.partition(":")[0]
     if [step] != _told[-1:]:
         _told.append(step)
-        print(f"… {step}", file=sys.stderr, flush=True)
+        print(f"{time.strftime('%H:%M:%S')} {step}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(report(measure(*map(int, sys.argv[1:3]))))
+    with signals_interrupt():
+        sys.exit(report(measure(*map(int, sys.argv[1:3]))))
