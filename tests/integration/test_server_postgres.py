@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 
 from cybercorp.core.errors import ConflictError, CyberCorpError
 from cybercorp.protocol.agents import Acknowledge, Refuse
 from cybercorp.protocol.events import EventKind
-from tests.integration.serving import DEADLINE_S, AgentPeer, ServerThread, now_ms
+from tests.integration.serving import DEADLINE_S, AgentPeer, ServerThread, now_ms, problem
 from tests.postgres import PostgresServer, postgres_server
 from tests.stack import wait_until
 
@@ -102,6 +105,57 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path, postgres: PostgresServer, 
             server.wait_for_event(EventKind.STORAGE_RECOVERED)
         wait_until(lambda: abs(_sessions(postgres) - before) <= 2, "as many sessions as before", 10)
         assert abs(threading.active_count() - threads) <= 2
+
+
+@pytest.mark.slow
+def test_an_idle_server_without_its_database(tmp_path: Path, postgres: PostgresServer) -> None:
+    """It says so by itself, answers what it holds in memory, and refuses the rest at once with a time to come again."""
+    with ServerThread(tmp_path, database_url=postgres.url) as server:
+        server.join("a")
+        postgres.stop()
+        wait_until(lambda: ready(server) == 503, "not ready", DEADLINE_S)
+        began = time.monotonic()
+        for _ in range(50):
+            answer = server.http.get("/api/v1/events")
+            assert problem(answer).code in ("storage_unreachable", "storage_busy")
+            assert answer.status_code == 503
+            assert answer.headers["Retry-After"] == "2"
+        assert time.monotonic() - began < 10
+        assert server.get("/api/v1/hosts")[0]["name"] == "a"
+        assert server.http.get("/health/live").status_code == 200
+        postgres.start()
+        wait_until(lambda: ready(server) == 200, "ready again", 10)
+        assert server.events("host.joined")
+
+
+@pytest.mark.slow
+def test_two_hundred_queries_of_a_locked_table(tmp_path: Path, postgres: PostgresServer) -> None:
+    """Each is answered or refused in bounded time, agents go on, and nothing is left behind."""
+    with ServerThread(tmp_path, database_url=postgres.url) as server, server.agent("a") as agent:
+        agent.announce()
+        agent.samples(*[0.5] * 20)
+        assert agent.expect(Acknowledge).seq == 20
+        server.services.store.seal(everything=True)
+        assert stored(server, "a") == 20
+        before = _sessions(postgres)
+        asked = {"metric": "load", "selector": "a", "aggregation": "count", "step_ms": 7_200_000}
+
+        def ask(_: int) -> int:
+            headers = {"Authorization": f"Bearer {server.token}"}
+            query = {**asked, "start_ms": now_ms() - 3_600_000}
+            url = f"{server.url}/api/v1/metrics/query"
+            return httpx.get(url, params=query, headers=headers, timeout=60).status_code  # type: ignore[arg-type]
+
+        with psycopg.connect(postgres.url) as holder, ThreadPoolExecutor(200) as many:
+            holder.execute("LOCK TABLE cybercorp_samples.chunk_bodies IN ACCESS EXCLUSIVE MODE")
+            answers = many.map(ask, range(200))
+            agent.samples(0.7)
+            assert agent.expect(Acknowledge, 10).seq == 21
+            time.sleep(3)
+            holder.rollback()
+            assert set(answers) <= {200, 503}
+        assert stored(server, "a") == 21
+        wait_until(lambda: _sessions(postgres) <= before + 10, "readers are bounded", 10)
 
 
 def _sessions(postgres: PostgresServer) -> int:

@@ -24,6 +24,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 MAX_READERS = 8
 FIRST_BYTES = 32 * 1024  # read with the first question: all of a small chunk, or the directory of a long one
 _AVOID_S = 5.0
+_REST_S = 0.5  # nobody waits for a server that did not answer the one before
 _SESSION = {
     "default_transaction_read_only": "on",
     "statement_timeout": "30s",
@@ -50,6 +51,7 @@ class ReaderPool:
         self._slots = threading.BoundedSemaphore(MAX_READERS)
         self._idle: queue.LifoQueue[Connection] = queue.LifoQueue()
         self._closed = False
+        self._failed: tuple[float, StorageError] | None = None
 
     @contextlib.contextmanager
     def connection(self) -> Iterator[Connection]:
@@ -88,7 +90,16 @@ class ReaderPool:
                 if _is_alive(connection):
                     return connection
                 connection.close()
-        return self.database.connect(_SESSION)
+        if self._failed is not None and time.monotonic() < self._failed[0]:
+            error = self._failed[1]
+            raise type(error)(error.message, hint=error.hint)
+        try:
+            connection = self.database.connect(_SESSION)
+        except StorageError as error:
+            self._failed = time.monotonic() + _REST_S, error
+            raise
+        self._failed = None
+        return connection
 
     def _give_back(self, connection: Connection) -> None:
         if self._closed or connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
