@@ -25,6 +25,7 @@ _STALE_HOURS = 9  # later than the last merge of what came in an hour
 _TRIMMED = "trimmed"
 _NEXT_LOG = "next_log"
 _LOAD_ROWS = 20_000
+_LOAD_HEADS = 500
 _ENTRY = ", ".join(ChunkEntry._fields)
 _COPY_CHUNKS = f"COPY chunks ({_ENTRY}, tier, at_ms) FROM STDIN (FORMAT BINARY)"
 _COPY_BODIES = "COPY chunk_bodies (tier, at_ms, id, body) FROM STDIN (FORMAT BINARY)"
@@ -97,7 +98,7 @@ class PostgresStorage:
     def log_heads(self) -> Iterator[tuple[int, int, bytes]]:
         with self._errors():
             wanted = f"SELECT number, received_ms, head FROM log WHERE number > {self._trimmed} ORDER BY number"  # noqa: S608
-            rows: Iterator[tuple[int, int, bytes]] = self._stream(wanted)
+            rows: Iterator[tuple[int, int, bytes]] = self._stream(wanted, _LOAD_HEADS)
             yield from rows
 
     def append(self, entry: LogEntry, catalogues: Sequence[CatalogueRow]) -> None:
@@ -251,10 +252,10 @@ class PostgresStorage:
             self._bodies.load(self._writer)
             self._trimmed = int(self.meta().get(_TRIMMED, "0"))
 
-    def _stream(self, statement: str) -> Iterator[tuple[Any, ...]]:
-        """Rows of a large answer, some thousand at a time."""
+    def _stream(self, statement: str, at_once: int = _LOAD_ROWS) -> Iterator[tuple[Any, ...]]:
+        """Rows of a large answer, so many at a time."""
         with self._writer.transaction(), self._writer.cursor("stream", binary=True) as cursor:
-            cursor.itersize = _LOAD_ROWS
+            cursor.itersize = at_once
             yield from cursor.execute(statement.encode())
 
     def _copy(self, statement: str, types: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -6,6 +6,7 @@ Every wait is bounded: for a free connection, for a new one, for an answer.
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import select
 import threading
@@ -20,6 +21,7 @@ from cybercorp.store.postgres import WAIT_S, Database
 from cybercorp.store.timeseries.chunks import DamagedChunkError, Read
 from cybercorp.store.timeseries.storage import ChunkGoneError
 
+_LOG = logging.getLogger("cybercorp.store")
 Connection = psycopg.Connection[tuple[Any, ...]]
 MAX_READERS = 8
 FIRST_BYTES = 32 * 1024  # read with the first question: all of a small chunk, or the directory of a long one
@@ -112,9 +114,11 @@ class Readers:
     """Lends what reads bodies: from the replica while it answers, else from the primary."""
 
     def __init__(self, primary: Database, replica: Database | None) -> None:
+        self.database = replica or primary
         self._primary = ReaderPool(primary)
         self._replica = ReaderPool(replica) if replica else None
         self._avoid_until = 0.0
+        self._told = False
 
     @contextlib.contextmanager
     def reader(self) -> Iterator[PostgresBodies]:
@@ -131,17 +135,23 @@ class Readers:
         """A connection until the stack is closed, and whether it is the primary's."""
         if self._replica and time.monotonic() >= self._avoid_until:
             try:
-                return stack.enter_context(self._replica.connection()), False
-            except StorageError:
-                self.avoid_replica()
+                connection = stack.enter_context(self._replica.connection())
+            except StorageError as error:
+                self.avoid_replica(str(error))
+            else:
+                self._told = False
+                return connection, False
         return self.lend_primary(stack), True
 
     def lend_primary(self, stack: contextlib.ExitStack) -> Connection:
         return stack.enter_context(self._primary.connection())
 
-    def avoid_replica(self) -> None:
-        """It does not answer: leave it alone for some seconds."""
+    def avoid_replica(self, reason: str) -> None:
+        """It does not answer: leave it alone for some seconds, and say so once."""
         self._avoid_until = time.monotonic() + _AVOID_S
+        if not self._told:
+            self._told = True
+            _LOG.warning("History is read from the primary for now. %s", reason)
 
     def forget_idle(self) -> None:
         for pool in (self._primary, self._replica):
@@ -195,10 +205,10 @@ class PostgresBodies:
             row = _ask(self._connection, statement, parameters)
         except (psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrupted) as error:
             raise DamagedChunkError(str(error)) from error
-        except psycopg.Error:
+        except psycopg.Error as error:
             if self._is_primary:
                 raise
-            self._readers.avoid_replica()
+            self._readers.avoid_replica(str(self._readers.database.error(error)))
             row = None
         if row is None and not self._is_primary:
             self._connection, self._is_primary = self._readers.lend_primary(self._stack), True
