@@ -8,13 +8,21 @@ from typing import NamedTuple
 import numpy as np
 
 from cybercorp.protocol.metrics import Aggregation, Series
-from cybercorp.store.timeseries.aggregations import GROWTH, aggregate, aggregate_runs, reach_ms, reduce_runs
+from cybercorp.store.timeseries.aggregations import (
+    GROWTH,
+    aggregate,
+    aggregate_runs,
+    reach_ms,
+    reduce_edges,
+    reduce_runs,
+)
 from cybercorp.store.timeseries.interval_steps import aggregate_intervals
 from cybercorp.store.timeseries.intervals import Intervals
 from cybercorp.store.timeseries.rows import Floats, Integers, SeriesResult
 from cybercorp.store.timeseries.tracks import Track
 
 VALUES_AT_ONCE = 1 << 17
+_MANY_ROWS = 4  # of a step
 
 
 class Range(NamedTuple):
@@ -92,8 +100,12 @@ def _runs(together: Sequence[tuple[int, Series, Integers, Floats]], wanted: Rang
         return []
     lengths = np.array([len(one[2]) for one in together])
     values = np.concatenate([one[3] for one in together])
-    if wanted.points == 1 and wanted.aggregation not in GROWTH:
+    grows = wanted.aggregation in GROWTH
+    if wanted.points == 1 and not grows:
         found = reduce_runs(values, lengths, wanted.aggregation, wanted.quantile)[:, None]
+    elif len(values) >= _MANY_ROWS * len(together) * wanted.points and not grows and np.isfinite(values).all():
+        edges = np.arange(wanted.start_ms, wanted.end_ms + 1, wanted.step_ms, dtype=np.int64)
+        found = reduce_edges(values, [one[2] for one in together], edges, wanted.aggregation, wanted.quantile)
     else:
         found = aggregate_runs(
             np.concatenate([one[2] for one in together]),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cybercorp.protocol.metrics import Aggregation
-from cybercorp.store.timeseries.aggregations import aggregate
+from cybercorp.store.timeseries.aggregations import GROWTH, aggregate, aggregate_runs, reduce_edges
 from tests.unit.store.building import Row, assert_same, reference
 
 VALUES = st.one_of(
@@ -122,3 +122,29 @@ def test_the_last_of_equal_timestamps_counts() -> None:
     rows = [(1000, 1.0), (2000, 2.0), (1000, 9.0)]
     assert _run(rows, Aggregation.SUM, start=0, step=5000, points=1) == [11.0]
     assert _run(rows, Aggregation.COUNT, start=0, step=5000, points=1) == [2.0]
+
+
+@given(
+    runs=st.lists(
+        st.lists(st.tuples(st.integers(0, 9_999), st.floats(-1e6, 1e6)), max_size=60, unique_by=lambda row: row[0]),
+        min_size=1,
+        max_size=4,
+    ),
+    points=st.integers(1, 12),
+    aggregation=st.sampled_from([one for one in Aggregation if one not in GROWTH]),
+)
+def test_looking_for_edges_gives_what_placing_rows_gives(
+    runs: list[list[tuple[int, float]]], points: int, aggregation: Aggregation
+) -> None:
+    """The two ways to many series at once have the same answer, empty series and steps included."""
+    step = -(-10_000 // points)
+    sorted_runs = [sorted(run) for run in runs]
+    times = [np.array([time for time, _ in run], dtype=np.int64) for run in sorted_runs]
+    values = np.concatenate([np.array([value for _, value in run], dtype=np.float64) for run in sorted_runs])
+    lengths = np.array([len(run) for run in runs])
+    placed = aggregate_runs(
+        np.concatenate(times), values, lengths, start_ms=0, step_ms=step, points=points, aggregation=aggregation
+    )
+    edges = np.arange(0, points * step + 1, step, dtype=np.int64)
+    found = reduce_edges(values, times, edges, aggregation)
+    assert np.array_equal(found, placed, equal_nan=True)
