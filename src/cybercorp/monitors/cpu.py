@@ -17,6 +17,7 @@ from cybercorp.protocol.metrics import Series
 STATES = ("user", "nice", "system", "idle", "iowait", "interrupt", "softirq", "steal")
 _WIDTH = len(STATES)
 _IDLE, _IOWAIT = STATES.index("idle"), STATES.index("iowait")
+_DIGITS = 4  # finer than clock ticks tell; short decimals are stored small
 SHORTEST_S = 0.1  # ten clock ticks: below that a utilization would be noise
 
 
@@ -107,7 +108,7 @@ class CpuMonitor:
                 spent = total - self._totals[row]
                 # The kernel lets iowait, and after a hotplug everything, go backwards.
                 share = 1.0 - (idle - self._idles[row]) / spent if spent > 0 else NAN
-                utilization.append(min(1.0, max(0.0, share)) if share == share else NAN)
+                utilization.append(round(min(1.0, max(0.0, share)), _DIGITS) if share == share else NAN)
             else:
                 utilization.append(NAN)
         self._totals, self._idles, self._utilization, self._read_at = totals, idles, utilization, now

@@ -30,7 +30,7 @@ def space(found: os.statvfs_result) -> array[float]:
     used = (found.f_blocks - found.f_bfree) * block
     free = found.f_bavail * block
     reserved = max(0, found.f_bfree - found.f_bavail) * block
-    utilization = used / (used + free) if used + free > 0 else NAN
+    utilization = round(used / (used + free), 6) if used + free > 0 else NAN  # short decimals are stored small
     inodes = (found.f_files - found.f_ffree, found.f_ffree) if found.f_files > 0 else (NAN, NAN)
     return array("d", (used, free, reserved, utilization, found.f_blocks * block, *inodes))
 

@@ -81,7 +81,7 @@ class MemoryMonitor:
         read = dict(zip(self._names, values[start:end], strict=True))
         used, total = used_bytes(read), read[b"MemTotal:"]
         values[end] = used
-        values[end + 1] = used / total if total > 0 else NAN
+        values[end + 1] = round(used / total, 6) if total > 0 else NAN  # short decimals are stored small
         return True
 
     def close(self) -> None:

@@ -61,7 +61,7 @@ def test_the_arithmetic_of_df() -> None:
     """Used counts what only root may still fill as not available: used/(used + available)."""
     used, free, reserved, utilization, limit, inodes_used, inodes_free = space(answer())
     assert (used, free, reserved, limit) == (700 * 4096, 250 * 4096, 50 * 4096, 1000 * 4096)
-    assert utilization == 700 / 950
+    assert utilization == round(700 / 950, 6)
     assert (inodes_used, inodes_free) == (60, 40)
 
 
@@ -75,7 +75,7 @@ def test_filesystems_without_blocks_or_inodes() -> None:
 def test_series_of_a_mount(tmp_path: Path, filesystems: Filesystems, take: Take) -> None:
     """Each mount is named by mountpoint, device and type."""
     read = take(monitor_of(tmp_path, ROOT, filesystems))
-    assert read['system.filesystem.utilization{device="/dev/sda1",mountpoint="/",type="ext4"}'] == 700 / 950
+    assert read['system.filesystem.utilization{device="/dev/sda1",mountpoint="/",type="ext4"}'] == round(700 / 950, 6)
     assert len(read) == 7
 
 
