@@ -21,6 +21,7 @@ QUIET_MS = 10 * 60_000
 """A stretch is over when its end is past and nothing of it arrived for so long."""
 
 MAX_STEPS = 4  # sealing comes between
+MAX_LOOKS = 2_000  # after a start every stretch is looked at, most of them in vain
 LONG_VALUES = 1 << 21
 
 MONTH_DAYS = MONTH_PERIODS // DAY_PERIODS
@@ -50,7 +51,7 @@ class Settler:
                 made += self._settle(state, kind, host, number)
             except ChunkGoneError:
                 continue  # dropped meanwhile; what is left of it is looked at the next time
-        return made, False
+        return made, len(due) >= MAX_LOOKS
 
     def _due(self, state: State) -> list[_Step]:
         """Coarser stretches come when all finer ones inside are settled, so that each is made once."""
@@ -63,6 +64,8 @@ class Settler:
                 periods += [(MINUTES, host.host, one) for one in _over_periods(host, now)]
                 days += [(HOURS, host.host, one) for one in _over_days(host, now)]
                 months += [(_MONTH, host.host, one) for one in _over_months(host, now)]
+            if len(periods) + len(days) + len(months) >= MAX_LOOKS:
+                break
         return periods + days + months
 
     def _settle(self, state: State, kind: int, host: int, number: int) -> bool:
@@ -100,7 +103,6 @@ class Settler:
     def _settle_day(self, state: State, host: HostState, day: int) -> bool:
         stretch = range(day * DAY_PERIODS, (day + 1) * DAY_PERIODS)
         with state.lock:
-            host.minutes.unsettled.discard(day)
             minutes, hours = _sets(host, MINUTES, stretch), _sets(host, HOURS, stretch)
         worked = len(minutes) > 1 and self._make(state, host, MINUTES, stretch)
         if minutes and (not hours or hours[-1].last < minutes[-1].last):
