@@ -10,6 +10,7 @@ started on its folder.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sqlite3
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.measure import PYTHON, Meter, Result, free_port, report
@@ -86,23 +88,39 @@ def measure(hosts: int = HOSTS, seconds: int = SECONDS) -> list[Result]:
     with tempfile.TemporaryDirectory(prefix="cybercorp-bench-") as name:
         folder = ensure_private_dir(Path(name) / "data")
         asyncio.run(enrol(folder, hosts))
+        empty = _start(folder)
         writer = [PYTHON, "-m", "benchmarks.opening", "--write", str(folder), str(hosts), str(seconds)]
         ran = subprocess.run(writer, check=False)
         if ran.returncode != -signal.SIGKILL:
             raise RuntimeError(f"the writer ended with {ran.returncode}")
-        return _serve(folder, hosts, hosts * seconds)
+        return _serve(folder, hosts, hosts * seconds, empty)
 
 
-def _serve(folder: Path, hosts: int, rows: int) -> list[Result]:
-    size = sum(one.stat().st_size for one in folder.glob("samples.db*"))
+def _start(folder: Path) -> float:
+    """CPU seconds until a server with nothing in its log is ready."""
+    with _server(folder) as (_, meter):
+        return meter.cpu_seconds()
+
+
+@contextlib.contextmanager
+def _server(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], Meter]]:
+    """A server on the folder that is ready, and a meter of its CPU since it was started."""
     port = free_port()
     command = [PYTHON, "-m", "cybercorp", "server", "run", "--port", str(port), "--data-dir", str(folder)]
-    began = time.perf_counter()
     server = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
         meter = Meter(server.pid)
-        url = f"http://127.0.0.1:{port}"
-        _until_ready(url, server)
+        _until_ready(f"http://127.0.0.1:{port}", server)
+        yield server, meter
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def _serve(folder: Path, hosts: int, rows: int, empty_s: float) -> list[Result]:
+    size = sum(one.stat().st_size for one in folder.glob("samples.db*"))
+    began = time.perf_counter()
+    with _server(folder) as (server, meter):
         ready, cpu = time.perf_counter() - began, meter.cpu_seconds()
         memory = _peak_mb(server.pid)
         while (left := _left(folder)) and time.perf_counter() - began < 1800:
@@ -114,15 +132,13 @@ def _serve(folder: Path, hosts: int, rows: int) -> list[Result]:
         return [
             Result(work=work, figure="log on disk", value=size / rows, unit="B/row"),
             Result(work=work, figure="wall until ready", value=ready, unit="s", bar=BAR_S),
-            Result(work=work, figure="CPU until ready", value=cpu, unit="s"),
+            Result(work=work, figure="CPU until ready", value=cpu, unit="s", bar=BAR_S),
+            Result(work=work, figure="CPU until ready, empty log", value=empty_s, unit="s"),
             Result(work=work, figure="peak RSS until ready", value=memory, unit="MB", bar=MEMORY_BAR_MB),
             Result(work=work, figure="everything sealed", value=worked_off, unit="s"),
             Result(work=work, figure="CPU for that", value=meter.cpu_seconds() / rows * 1e6, unit="µs/row"),
             Result(work=work, figure="peak RSS", value=_peak_mb(server.pid), unit="MB", bar=MEMORY_BAR_MB),
         ]
-    finally:
-        server.terminate()
-        server.wait(60)
 
 
 def _until_ready(url: str, server: subprocess.Popen[bytes]) -> None:
