@@ -37,6 +37,7 @@ from cybercorp.store.timeseries.settings import TimeSeriesSettings
 HOSTS, SECONDS = 1_000, 360
 COMMITS = 4  # a second, as a server commits
 BAR_S = 5.0
+WORK_S = 240.0  # so long it is watched sealing what it found
 MEMORY_BAR_MB = 1_200.0
 
 
@@ -123,11 +124,10 @@ def _serve(folder: Path, hosts: int, rows: int, empty_s: float) -> list[Result]:
     with _server(folder) as (server, meter):
         ready, cpu = time.perf_counter() - began, meter.cpu_seconds()
         memory = _peak_mb(server.pid)
-        while (left := _left(folder)) and time.perf_counter() - began < 1800:
+        entries = _left(folder)
+        while (left := _left(folder)) and time.perf_counter() - began < WORK_S:
             time.sleep(1)
-        worked_off = time.perf_counter() - began
-        if left:
-            raise TimeoutError(f"{left} log entries are left after {worked_off:.0f} s")
+        done, worked_s = rows * (1 - left / max(1, entries)), meter.cpu_seconds() - cpu
         work = f"open after kill -9, {hosts:,} hosts, {rows / 1e6:.2g} M rows"
         return [
             Result(work=work, figure="log on disk", value=size / rows, unit="B/row"),
@@ -135,8 +135,10 @@ def _serve(folder: Path, hosts: int, rows: int, empty_s: float) -> list[Result]:
             Result(work=work, figure="CPU until ready", value=cpu, unit="s", bar=BAR_S),
             Result(work=work, figure="CPU until ready, empty log", value=empty_s, unit="s"),
             Result(work=work, figure="peak RSS until ready", value=memory, unit="MB", bar=MEMORY_BAR_MB),
-            Result(work=work, figure="everything sealed", value=worked_off, unit="s"),
-            Result(work=work, figure="CPU for that", value=meter.cpu_seconds() / rows * 1e6, unit="µs/row"),
+            Result(
+                work=work, figure=f"sealed within {time.perf_counter() - began:.0f} s", value=done / 1e6, unit="M rows"
+            ),
+            Result(work=work, figure="CPU for that", value=worked_s / max(1.0, done) * 1e6, unit="µs/row"),
             Result(work=work, figure="peak RSS", value=_peak_mb(server.pid), unit="MB", bar=MEMORY_BAR_MB),
         ]
 

@@ -39,7 +39,7 @@ from cybercorp.store.timeseries.settings import TimeSeriesSettings
 RECORDS_FILE = "records.db"
 SAMPLES_FILE = "samples.db"
 _STOP_S = 5
-_RESTORING_S = 1.0  # after that the rest of it goes on while the server serves
+_RESTORING_S = 0.25  # after that the rest of it goes on while the server serves
 _UNTAKEN_MS = 30_000
 _COLLECT = (
     10_000,
