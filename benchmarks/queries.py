@@ -62,6 +62,7 @@ class Question(NamedTuple):
     ours: dict[str, str | int]
     path: str
     peer: dict[str, str | int]
+    bar: bool = True
 
 
 HOSTS = [Host(f"{group}-{n:03d}", seconds, 97 * n) for group, count, seconds in GROUPS for n in range(count)]
@@ -112,6 +113,7 @@ def questions(end_ms: int) -> list[Question]:
             ours("hour-*", HOUR_S, 10, group="avg"),
             ranges,
             over_range(f"avg(avg_over_time({hour}[10s]))", HOUR_S, 10),
+            bar=False,
         ),
         Question(
             "top 10 of 1,000 hosts over 5 min",
@@ -298,7 +300,7 @@ def measure() -> list[Result]:
                 ours.ask("/api/v1/metrics/query", question.ours)
                 if peer:
                     peer.ask(question.path, question.peer)
-            results += _rows(question.work, ours, peer, first_s)
+            results += _rows(question, ours, peer, first_s)
     return results
 
 
@@ -312,18 +314,20 @@ def settle(pid: int, quiet_s: float = 2.0, timeout_s: float = 60.0) -> None:
             return
 
 
-def _rows(work: str, ours: Asker, peer: Asker | None, first_s: float) -> list[Result]:
+def _rows(question: Question, ours: Asker, peer: Asker | None, first_s: float) -> list[Result]:
     def milliseconds(figure: str, value_s: float, bar_s: float | None = None, whose: str = "") -> Result:
         bar = None if bar_s is None else bar_s * 1000
-        return Result(work=work, figure=figure, value=value_s * 1000, unit="ms", bar=bar, peer=whose)
+        return Result(work=question.work, figure=figure, value=value_s * 1000, unit="ms", bar=bar, peer=whose)
 
+    bar_s = peer.cpu_s / ROUNDS if peer and question.bar else None
     rows = [
-        milliseconds("CPU a request", ours.cpu_s / ROUNDS, peer.cpu_s / ROUNDS if peer else None, PEER if peer else ""),
+        milliseconds("CPU a request", ours.cpu_s / ROUNDS, bar_s, PEER if bar_s is not None else ""),
         milliseconds("wall, median", statistics.median(ours.wall_s)),
         milliseconds("wall, p99", percentile(ours.wall_s, 0.99), 0.1),
         milliseconds("wall of the first time", first_s),
     ]
     if peer:
+        rows.append(milliseconds(f"CPU of {PEER} a request", peer.cpu_s / ROUNDS))
         rows.append(milliseconds(f"wall of {PEER}, median", statistics.median(peer.wall_s)))
     return rows
 
