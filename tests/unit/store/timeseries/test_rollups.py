@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,10 +46,16 @@ WAITS = {"half an hour": 1900, "five hours": 5 * 3600, "a day": 25 * 3600, "a mo
 class Pair:
     """A store and the plain list of what was written to it; the clock is that of the rows' arrival too."""
 
-    def __init__(self, folder: Path, settings: TimeSeriesSettings | None = None) -> None:
-        self._folder, self._settings = folder, settings
+    def __init__(
+        self,
+        folder: Path,
+        settings: TimeSeriesSettings | None = None,
+        opener: Callable[[Path, ManualClock], TimeSeries] | None = None,
+    ) -> None:
+        self._open = opener or (lambda folder, clock: open_store(folder, clock, settings))
+        self._folder = folder
         self.clock = ManualClock(START_MS)
-        self.store = open_store(folder, self.clock, settings)
+        self.store = self._open(folder, self.clock)
         self.rows: list[Row] = []
         self._seq = 0
 
@@ -58,7 +64,7 @@ class Pair:
             self._write(action)
         elif action == "restart":
             self.store.close()
-            self.store = open_store(self._folder, self.clock, self._settings)
+            self.store = self._open(self._folder, self.clock)
         else:
             self.clock.advance(WAITS.get(action, 0))
             self.store.seal(everything=True)
