@@ -39,7 +39,7 @@ QUESTIONS = st.lists(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=120, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
 @given(actions=ACTIONS, questions=QUESTIONS)
 def test_asking_again_and_again_changes_no_answer(
     opener: Opener,
@@ -63,7 +63,7 @@ def test_asking_again_and_again_changes_no_answer(
             pair.store.close()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
 @given(
     actions=ACTIONS,
     tier=st.sampled_from([Tier.MINUTE, Tier.HOUR]),
@@ -106,7 +106,7 @@ def test_every_tier_gives_the_same_answer(
             pair.store.close()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
 @given(actions=ACTIONS, instants=st.lists(TIMES, min_size=1, max_size=3), within=st.sampled_from([0, 500, 60_000]))
 def test_many_hosts_at_an_instant_are_each_as_one(
     opener: Opener, actions: list[str | list[tuple[int, bool, float, float, float]]], instants: list[int], within: int
