@@ -138,12 +138,12 @@ def _seal(store: TimeSeries) -> None:
 
 def _ask(store: TimeSeries, question: Question, hosts: int) -> dict[str, float]:
     """Milliseconds of CPU, medians: of series that nobody asked for before, and of one that somebody did."""
-    chosen = list(range(1, min(question.hosts, hosts) + 1))
+    several = [list(range(1, hosts + 1))] if question.hosts > 1 else [[host] for host in range(1, hosts + 1, 8)]
     until = END_MS // question.step_ms * question.step_ms
     start = until - question.span_ms
     tier = store.choose_tier(start, until, question.step_ms, Aggregation.AVG)
 
-    def ask(series: Series) -> float:
+    def ask(chosen: list[int], series: Series) -> float:
         matchers = tuple(Matcher(attribute=name, glob=value) for name, value in series.attributes.items())
         selector = MetricSelector(name=series.name, matchers=matchers)
         began = time.process_time()
@@ -156,8 +156,8 @@ def _ask(store: TimeSeries, question: Question, hosts: int) -> dict[str, float]:
         return 1000 * took
 
     fresh = [one for number, one in enumerate(catalogue().series) if number % len(QUESTIONS) == question.group]
-    first = [ask(series) for series in fresh]
-    again = [ask(fresh[0]) for _ in range(ASKED)]
+    first = [ask(chosen, series) for chosen in several for series in fresh]
+    again = [ask(chosen, fresh[0]) for _ in range(ASKED) for chosen in several]
     return {question.name: statistics.median(first), f"{question.name}, again": statistics.median(again)}
 
 
