@@ -1,13 +1,14 @@
 """The façades: what each method asks, and that the two of them are the same."""
 
 import inspect
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from cybercorp import AsyncClient, Client
 from cybercorp.client import agents, events, hosts, metrics, processes, servers
 from cybercorp.client.calls import Caller, complete
+from cybercorp.client.exports import StreamingCaller
 from cybercorp.core.clock import ManualClock
 from cybercorp.core.errors import InvalidInputError, NotFoundError
 from cybercorp.protocol.metrics import QueryAnswer
@@ -80,6 +81,10 @@ def _caller(recorder: Recorder) -> Caller:
     return recorder
 
 
+def _metrics(recorder: Recorder, clock: ManualClock | None = None) -> metrics.AsyncMetrics:
+    return metrics.AsyncMetrics(cast(StreamingCaller, recorder), clock)  # nothing is streamed in these tests
+
+
 def test_a_host_name_stays_one_segment_of_the_path() -> None:
     """A name with slashes, dots or blanks cannot reach another route."""
     recorder = Recorder()
@@ -113,7 +118,7 @@ def test_a_query_reads_times_as_people_write_them() -> None:
     """`since`, `until` and `step` become milliseconds by the caller's clock."""
     recorder = Recorder(QueryAnswer(start_ms=0, step_ms=1, points=0, aggregation="avg", series=[]))
     clock = ManualClock(now_ms=1_000_000_000)
-    noun = metrics.AsyncMetrics(_caller(recorder), clock)
+    noun = _metrics(recorder, clock)
     complete(noun.query("cpu", "mem", hosts=["web-*", "db"], since="1h", until="5m ago", step="10s"))
     given = _given(recorder)
     assert given["metric"] == ["cpu", "mem"]
@@ -127,7 +132,7 @@ def test_a_query_reads_times_as_people_write_them() -> None:
 def test_a_query_without_a_metric_is_refused() -> None:
     """Nothing is asked where nothing is wanted."""
     with pytest.raises(InvalidInputError):
-        complete(metrics.AsyncMetrics(_caller(Recorder())).query())
+        complete(_metrics(Recorder()).query())
 
 
 def test_joining_shows_the_enrolment_token() -> None:
