@@ -89,7 +89,8 @@ def test_a_host_at_an_instant(server: ServerThread, begin_ms: int) -> None:
     table = server.get("/api/v1/hosts/b/processes", at_ms=begin_ms + 40_000)
     assert (table["live"], table["table"]["name"]) == (False, ["old-b"])
     for at_ms in (begin_ms + 20_000, begin_ms + 30_000 + 61_000):
-        assert server.http.get(f"/api/v1/hosts/b/processes?at_ms={at_ms}").json()["code"] == "no_processes"
+        problem = server.http.get(f"/api/v1/hosts/b/processes?at_ms={at_ms}").json()
+        assert (problem["code"], "was recorded at" in problem["hint"]) == ("no_processes", True)
 
 
 def test_a_range(server: ServerThread, begin_ms: int) -> None:

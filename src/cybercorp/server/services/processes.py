@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from cybercorp.core.clock import Clock
 from cybercorp.core.errors import NotFoundError
@@ -19,6 +20,24 @@ LINGER_S = 5.0
 LIVE_TIMEOUT_S = 3.0
 FRESH_S = 1.5
 RECORDED_WITHIN_MS = 60_000
+
+
+def nearest_hint(before_ms: int | None, after_ms: int | None) -> str:
+    """What to ask for instead: the recorded instants next to one where nothing was recorded (Unix ms)."""
+    told = [
+        f"the {which} was recorded at {_instant(time_ms)}"
+        for which, time_ms in (("last before", before_ms), ("first after", after_ms))
+        if time_ms is not None
+    ]
+    if not told:
+        return "None are recorded at all yet: the busiest are every ten seconds while the host's agent runs."
+    first, *others = told
+    return " and ".join([f"T{first[1:]}", *others]) + "."
+
+
+def _instant(time_ms: int) -> str:
+    """ISO 8601 in UTC, up to the next whole second: asked for again, it finds what was recorded at `time_ms`."""
+    return datetime.fromtimestamp(-(-time_ms // 1000), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class ProcessService:
@@ -86,9 +105,10 @@ class ProcessService:
         """What was recorded at an instant. Raises NotFoundError (`no_processes`)."""
         table = await self._metrics.read(lambda: self._store.processes_at(host.key, at_ms, RECORDED_WITHIN_MS))
         if table is None:
+            before, after = await self._metrics.read(lambda: self._store.nearest_processes(host.key, at_ms))
             raise NotFoundError(
                 f"No processes of {host.name} were recorded in the minute before that time.",
-                hint="The busiest are recorded every ten seconds while its agent runs; choose another time.",
+                hint=nearest_hint(before, after),
                 code="no_processes",
             )
         return HostProcesses(host=host.name, host_id=host.id, live=False, table=table)

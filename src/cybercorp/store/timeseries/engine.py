@@ -199,6 +199,10 @@ class TimeSeries:
         """The newest recorded process table at or before `at_ms`, at most `within_ms` older."""
         return self._instants.processes_at(host, at_ms, within_ms)
 
+    def nearest_processes(self, host: int, at_ms: int) -> tuple[int | None, int | None]:
+        """When the last process table at or before `at_ms`, and the first after it, were recorded."""
+        return self._instants.nearest_processes(host, at_ms)
+
     def process_changes(self, host: int, start_ms: int, end_ms: int) -> list[tuple[int, ProcessChanges]]:
         """Starts and exits told by the process tables of `[start_ms, end_ms)`, with each table's time, in order."""
         return self._instants.process_changes(host, start_ms, end_ms)

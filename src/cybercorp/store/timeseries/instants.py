@@ -18,6 +18,8 @@ from cybercorp.store.timeseries.session import Session
 from cybercorp.store.timeseries.state import HeadRow, State
 from cybercorp.store.timeseries.storage import ChunkEntry
 
+_END_OF_TIME_MS = 1 << 62
+
 
 class _Place(NamedTuple):
     """Where a row is: in a chunk, at a position."""
@@ -44,6 +46,10 @@ class Instants:
             return msgspec.msgpack.decode(body, type=ProcessTable)
         except msgspec.DecodeError:
             return None  # stored as its agent sent it
+
+    def nearest_processes(self, host: int, at_ms: int) -> tuple[int | None, int | None]:
+        """When the last process table at or before `at_ms`, and the first after it, were recorded."""
+        return look(self._session, lambda state: self._nearest_processes(state, host, at_ms))
 
     def process_changes(self, host: int, start_ms: int, end_ms: int) -> list[tuple[int, ProcessChanges]]:
         """Starts and exits told by the tables of `[start_ms, end_ms)`, with each table's time, in order."""
@@ -87,6 +93,22 @@ class Instants:
             except DamagedChunkError as error:
                 self._session.note_damage(state, found.entry, -1, str(error))
                 return None
+
+    def _nearest_processes(self, state: State, host: int, at_ms: int) -> tuple[int | None, int | None]:
+        picture = take_picture(state, host, PROCESSES, 0, _END_OF_TIME_MS)
+        times = [row.timestamp_ms for row in picture.head]
+        with self._session.storage.reader() as bodies:
+            for entry in picture.entries:
+                if not entry.start_ms <= at_ms < entry.end_ms:
+                    times += (entry.start_ms, entry.end_ms)
+                    continue
+                try:
+                    with bodies.open(entry.id) as read:
+                        times += ChunkReader(slices_of(entry, read, 1), entry.owner, 3).timestamps().tolist()
+                except DamagedChunkError as error:
+                    self._session.note_damage(state, entry, -1, str(error))
+        before = max((one for one in times if one <= at_ms), default=None)
+        return before, min((one for one in times if one > at_ms), default=None)
 
     def _process_changes(self, state: State, host: int, start_ms: int, end_ms: int) -> list[tuple[int, ProcessChanges]]:
         picture = take_picture(state, host, PROCESSES, start_ms, end_ms)

@@ -265,6 +265,20 @@ class TestTime:
             assert store.processes_at(1, START_MS - 1, 15_000) is None
             store.seal(everything=True)
 
+    def test_the_nearest_recorded_tables(self, tmp_path: Path) -> None:
+        """Before, at, between and after tables, unsealed and sealed; a host without any has none."""
+        store = open_store(tmp_path)
+        store.write([_processes(1, START_MS, "a"), _processes(2, START_MS + 10_000, "b")])
+        last = START_MS + 10_000
+        for _ in range(2):
+            assert store.nearest_processes(1, START_MS - 1) == (None, START_MS)
+            assert store.nearest_processes(1, START_MS) == (START_MS, last)
+            assert store.nearest_processes(1, last - 1) == (START_MS, last)
+            assert store.nearest_processes(1, last) == (last, None)
+            assert store.nearest_processes(1, last + 86_400_000) == (last, None)
+            assert store.nearest_processes(2, last) == (None, None)
+            store.seal(everything=True)
+
 
 class TestDroppingAHost:
     def test_nothing_of_it_is_left(self, tmp_path: Path) -> None:
