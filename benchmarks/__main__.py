@@ -28,6 +28,7 @@ TITLES = {
     "peers": "Ingest beside Prometheus and VictoriaMetrics",
     "peer_storage": "Disk beside VictoriaMetrics",
     "queries": "Queries beside VictoriaMetrics",
+    "log": "The append log",
     "rollup_size": "Rollups",
     "opening": "Opening after kill -9",
     "process_history": "Process history",
