@@ -25,9 +25,9 @@ from cybercorp.core.clock import ManualClock
 from cybercorp.protocol.agents import RecordType
 from cybercorp.protocol.metrics import Aggregation, MetricSelector
 from cybercorp.store.timeseries.engine import TimeSeries
-from cybercorp.store.timeseries.postgres import PostgresStorage
 from cybercorp.store.timeseries.rows import Selection, StoredRow
 from cybercorp.store.timeseries.settings import TimeSeriesSettings
+from cybercorp.store.timeseries.storage.postgres import PostgresStorage
 from tests.postgres import PostgresServer, postgres_server
 
 SETTINGS = ("shared_buffers = '256MB'", "max_wal_size = '4GB'")

@@ -22,7 +22,7 @@ from benchmarks.measure import Result, report
 from cybercorp.bench import recording
 from cybercorp.core.clock import ManualClock
 from cybercorp.protocol.agents import RecordType
-from cybercorp.store.timeseries.chunks import SAMPLES, ChunkReader, read_from
+from cybercorp.store.timeseries.encoding.chunks import SAMPLES, ChunkReader, read_from
 from cybercorp.store.timeseries.engine import TimeSeries
 from cybercorp.store.timeseries.rows import StoredRow
 from cybercorp.store.timeseries.settings import TimeSeriesSettings

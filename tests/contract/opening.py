@@ -6,8 +6,8 @@ from pathlib import Path
 
 from cybercorp.core.clock import Clock
 from cybercorp.store.timeseries.engine import TimeSeries
-from cybercorp.store.timeseries.postgres import PostgresStorage
 from cybercorp.store.timeseries.settings import TimeSeriesSettings
+from cybercorp.store.timeseries.storage.postgres import PostgresStorage
 
 
 def open_postgres(

@@ -25,8 +25,8 @@ from cybercorp.store.backups.targets import restore_to_database, restore_to_fold
 from cybercorp.store.records.database import Records
 from cybercorp.store.records.events import NewEvent
 from cybercorp.store.timeseries.engine import TimeSeries
-from cybercorp.store.timeseries.postgres import PostgresStorage
 from cybercorp.store.timeseries.settings import TimeSeriesSettings
+from cybercorp.store.timeseries.storage.postgres import PostgresStorage
 from tests.unit.store.building import START_MS, ask, fill
 
 _NUMBERS = count(1)

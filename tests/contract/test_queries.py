@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cybercorp.protocol.metrics import Aggregation, MetricSelector
 from cybercorp.store.timeseries.index import BUCKET_MS
-from cybercorp.store.timeseries.rollups import Tier
+from cybercorp.store.timeseries.reading.rollups import Tier
 from tests.contract.test_timeseries import ACTIONS, TIMES, Opener, _Pair, opener
 from tests.unit.store.building import EVERYTHING, START_MS, Row, ask, assert_same, reference
 

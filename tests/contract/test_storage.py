@@ -12,10 +12,8 @@ from cybercorp.core.errors import ConflictError, StorageNewerError
 from cybercorp.protocol.metrics import Aggregation
 from cybercorp.store.timeseries.engine import TimeSeries
 from cybercorp.store.timeseries.index import BUCKET_MS
-from cybercorp.store.timeseries.postgres import PostgresStorage
 from cybercorp.store.timeseries.settings import DAY_MS, TimeSeriesSettings
-from cybercorp.store.timeseries.sqlite import SqliteStorage
-from cybercorp.store.timeseries.storage import (
+from cybercorp.store.timeseries.storage.contract import (
     CatalogueRow,
     ChunkEntry,
     ChunkGoneError,
@@ -23,6 +21,8 @@ from cybercorp.store.timeseries.storage import (
     HostMark,
     LogEntry,
 )
+from cybercorp.store.timeseries.storage.postgres import PostgresStorage
+from cybercorp.store.timeseries.storage.sqlite import SqliteStorage
 from tests.contract.opening import schema_of
 from tests.unit.store.building import FIRST, START_MS, ask, fill
 

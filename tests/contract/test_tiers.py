@@ -8,11 +8,11 @@ import pytest
 
 from cybercorp.core.clock import ManualClock
 from cybercorp.store.timeseries.engine import TimeSeries
-from cybercorp.store.timeseries.rollups import Tier
+from cybercorp.store.timeseries.reading.rollups import Tier
 from cybercorp.store.timeseries.settings import DAY_MS
 from tests.contract.opening import open_postgres
 from tests.unit.store.building import START_MS, open_store
-from tests.unit.store.timeseries.test_rollups import HOUR_MS, Pair, assert_exact, read
+from tests.unit.store.timeseries.reading.test_rollups import HOUR_MS, Pair, assert_exact, read
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])

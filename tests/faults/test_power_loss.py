@@ -11,7 +11,7 @@ from tests.faults.shim import Shim, needs_shim
 
 pytestmark = [needs_shim, pytest.mark.timeout(3600)]
 WEAKER = (
-    "import cybercorp.store.timeseries.sqlite as s; "
+    "import cybercorp.store.timeseries.storage.sqlite as s; "
     "s._WRITER_PRAGMAS = tuple(p.replace('synchronous = FULL', 'synchronous = NORMAL') for p in s._WRITER_PRAGMAS)"
 )
 

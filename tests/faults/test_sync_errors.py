@@ -19,7 +19,7 @@ pytestmark = [needs_shim, pytest.mark.timeout(3600)]
 
 BELIEVES = """
 from cybercorp.core.errors import StorageError
-from cybercorp.store.timeseries.sqlite import SqliteStorage
+from cybercorp.store.timeseries.storage.sqlite import SqliteStorage
 append = SqliteStorage.append
 def append_and_believe(*arguments):
     try:

@@ -13,7 +13,7 @@ import pytest
 from cybercorp.core.clock import ManualClock
 from cybercorp.core.errors import StorageUnwritableError
 from cybercorp.protocol.metrics import Aggregation
-from cybercorp.store.timeseries.postgres import PostgresStorage
+from cybercorp.store.timeseries.storage.postgres import PostgresStorage
 from tests.contract.opening import open_postgres
 from tests.postgres import PostgresServer, postgres_server
 from tests.stack import wait_until

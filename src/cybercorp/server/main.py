@@ -33,8 +33,8 @@ from cybercorp.server.wiring import Services, make_services
 from cybercorp.store.database_urls import shown
 from cybercorp.store.records.database import Records
 from cybercorp.store.timeseries.engine import TimeSeries
-from cybercorp.store.timeseries.postgres import PostgresStorage
 from cybercorp.store.timeseries.settings import TimeSeriesSettings
+from cybercorp.store.timeseries.storage.postgres import PostgresStorage
 
 RECORDS_FILE = "records.db"
 SAMPLES_FILE = "samples.db"

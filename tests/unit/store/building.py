@@ -12,7 +12,7 @@ from cybercorp.core.clock import Clock, ManualClock
 from cybercorp.protocol.agents import RecordType
 from cybercorp.protocol.metrics import Aggregation, Catalogue, MetricKind, MetricSelector, Series, make_catalogue
 from cybercorp.store.timeseries.engine import TimeSeries
-from cybercorp.store.timeseries.rollups import Tier
+from cybercorp.store.timeseries.reading.rollups import Tier
 from cybercorp.store.timeseries.rows import Selection, StoredRow
 from cybercorp.store.timeseries.settings import TimeSeriesSettings
 

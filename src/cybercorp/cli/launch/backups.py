@@ -28,8 +28,8 @@ from cybercorp.store.records.migrating import Standing
 from cybercorp.store.records.postgres import SCHEMA_NAME
 from cybercorp.store.records.versions import migrate_to, read_standing
 from cybercorp.store.timeseries.engine import TimeSeries
-from cybercorp.store.timeseries.postgres import PostgresStorage
 from cybercorp.store.timeseries.settings import TimeSeriesSettings
+from cybercorp.store.timeseries.storage.postgres import PostgresStorage
 
 Tell = Callable[[int, int], None]
 

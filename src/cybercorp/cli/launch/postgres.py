@@ -12,8 +12,8 @@ from cybercorp.core.clock import SystemClock
 from cybercorp.core.errors import ConflictError, CyberCorpError
 from cybercorp.store.postgres import Database
 from cybercorp.store.timeseries.engine import TimeSeries
-from cybercorp.store.timeseries.postgres import PostgresStorage
 from cybercorp.store.timeseries.settings import TimeSeriesSettings
+from cybercorp.store.timeseries.storage.postgres import PostgresStorage
 
 _DURABLE = ("fsync", "full_page_writes")
 

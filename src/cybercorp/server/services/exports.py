@@ -28,7 +28,7 @@ from cybercorp.server.services.matching import SeriesMatcher, explain_nothing
 from cybercorp.server.services.metrics import MetricService
 from cybercorp.server.services.range_queries import unit_of
 from cybercorp.store.timeseries.engine import TimeSeries
-from cybercorp.store.timeseries.rollups import Tier
+from cybercorp.store.timeseries.reading.rollups import Tier
 from cybercorp.store.timeseries.rows import Samples, Selection
 
 BLOCK_VALUES = 250_000

@@ -12,7 +12,7 @@ from cybercorp.server.services.lines import Line, curve_of, group_lines, points_
 from cybercorp.server.services.matching import SeriesMatcher, explain_nothing
 from cybercorp.server.services.query_plans import Plan, check_size
 from cybercorp.store.timeseries.engine import TimeSeries
-from cybercorp.store.timeseries.rollups import Tier
+from cybercorp.store.timeseries.reading.rollups import Tier
 from cybercorp.store.timeseries.rows import SeriesResult
 
 LONGEST_QUERY_S = 20.0

@@ -29,7 +29,7 @@ from cybercorp.server.services.fleet import LiveHost
 from cybercorp.server.services.metrics import MetricService
 from cybercorp.server.services.recorded_blocks import fits, pack_items, pack_samples, rows_of_a_block
 from cybercorp.store.timeseries.engine import TimeSeries
-from cybercorp.store.timeseries.spans import RowBlock
+from cybercorp.store.timeseries.reading.spans import RowBlock
 
 LEAD_MS = 360_000  # what the charts of the first instant show, and the process table before it
 _TABLES_AT_ONCE = 100

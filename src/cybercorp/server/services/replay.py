@@ -13,7 +13,7 @@ from cybercorp.server.services.metrics import MetricService
 from cybercorp.server.services.summaries import SUMMARY_SERIES, SummarySlots, SummaryValues
 from cybercorp.server.services.windows import Snapshot, check_window
 from cybercorp.store.timeseries.engine import TimeSeries
-from cybercorp.store.timeseries.past_rows import PastRow
+from cybercorp.store.timeseries.reading.past_rows import PastRow
 from cybercorp.store.timeseries.rows import Selection
 
 ONLINE_WITHIN_MS = 5_000

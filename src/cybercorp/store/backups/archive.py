@@ -30,7 +30,7 @@ from cybercorp.core.errors import (
 )
 from cybercorp.core.version import VERSION
 from cybercorp.store.backups.contents import FORMAT, RECORD_TABLES, Contents, Row, Source, Stream, Tell
-from cybercorp.store.timeseries.storage import CatalogueRow, ChunkEntry, HostMark, LogEntry
+from cybercorp.store.timeseries.storage.contract import CatalogueRow, ChunkEntry, HostMark, LogEntry
 
 MANIFEST = "manifest.json"
 _LENGTH = struct.Struct("<I")

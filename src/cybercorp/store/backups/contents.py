@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from cybercorp.store.timeseries.storage import CatalogueRow, ChunkEntry, HostMark, LogEntry
+from cybercorp.store.timeseries.storage.contract import CatalogueRow, ChunkEntry, HostMark, LogEntry
 
 FORMAT = 1
 RECORD_TABLES = ("meta", "hosts", "tokens", "events")

@@ -21,9 +21,10 @@ from cybercorp.store.backups.records import RecordSnapshot
 from cybercorp.store.files import newer, storage_error
 from cybercorp.store.postgres import Database
 from cybercorp.store.records.postgres import SCHEMA_NAME as RECORDS_SCHEMA
-from cybercorp.store.timeseries import postgres_schema, schema
-from cybercorp.store.timeseries.sqlite import checksum_of, sound_rows
-from cybercorp.store.timeseries.storage import CatalogueRow, ChunkEntry, HostMark, LogEntry
+from cybercorp.store.timeseries.storage import postgres_schema
+from cybercorp.store.timeseries.storage import sqlite_schema as schema
+from cybercorp.store.timeseries.storage.contract import CatalogueRow, ChunkEntry, HostMark, LogEntry
+from cybercorp.store.timeseries.storage.sqlite import checksum_of, sound_rows
 
 _OF_CHUNKS = "FROM chunks c JOIN chunk_bodies b ON b.id = c.id WHERE c.host > 0"
 _ENTRY = ", ".join(f"c.{field}" for field in ChunkEntry._fields)

@@ -23,11 +23,11 @@ from cybercorp.store.records.connections import Connections
 from cybercorp.store.records.migrating import migrate
 from cybercorp.store.records.postgres import SCHEMA_NAME as RECORDS_SCHEMA
 from cybercorp.store.timeseries.engine import TimeSeries
-from cybercorp.store.timeseries.postgres import PostgresStorage
-from cybercorp.store.timeseries.postgres_schema import RESTORING, SCHEMA_NAME
 from cybercorp.store.timeseries.settings import TimeSeriesSettings
-from cybercorp.store.timeseries.sqlite import SqliteStorage
-from cybercorp.store.timeseries.storage import ChunkEntry, ChunkStorage
+from cybercorp.store.timeseries.storage.contract import ChunkEntry, ChunkStorage
+from cybercorp.store.timeseries.storage.postgres import PostgresStorage
+from cybercorp.store.timeseries.storage.postgres_schema import RESTORING, SCHEMA_NAME
+from cybercorp.store.timeseries.storage.sqlite import SqliteStorage
 
 _ROWS = 1000
 _CHUNK_BYTES = 8 * 1024**2

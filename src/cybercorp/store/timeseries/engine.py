@@ -19,16 +19,16 @@ from pathlib import Path
 from cybercorp.core.clock import Clock
 from cybercorp.protocol.metrics import Aggregation, Catalogue, MetricSelector
 from cybercorp.protocol.processes import ProcessChanges, ProcessTable
-from cybercorp.store.timeseries.arrivals import apply, pack_heads, plan
-from cybercorp.store.timeseries.backlog import thaw
-from cybercorp.store.timeseries.batches import Batch, pack_batch
-from cybercorp.store.timeseries.checking import check_store
-from cybercorp.store.timeseries.instants import Instants
-from cybercorp.store.timeseries.past_rows import PastRow, PastRows
-from cybercorp.store.timeseries.queries import Queries
-from cybercorp.store.timeseries.query_ranges import Range
-from cybercorp.store.timeseries.retention import Retention
-from cybercorp.store.timeseries.rollups import Tier
+from cybercorp.store.timeseries.log.arrivals import apply, pack_heads, plan
+from cybercorp.store.timeseries.log.backlog import thaw
+from cybercorp.store.timeseries.log.batches import Batch, pack_batch
+from cybercorp.store.timeseries.reading.instants import Instants
+from cybercorp.store.timeseries.reading.past_rows import PastRow, PastRows
+from cybercorp.store.timeseries.reading.queries import Queries
+from cybercorp.store.timeseries.reading.query_ranges import Range
+from cybercorp.store.timeseries.reading.rollups import Tier
+from cybercorp.store.timeseries.reading.spans import RowBlock, Spans
+from cybercorp.store.timeseries.reading.tier_queries import choose_tier
 from cybercorp.store.timeseries.rows import (
     LatestRow,
     RetainReport,
@@ -40,15 +40,15 @@ from cybercorp.store.timeseries.rows import (
     TimeSeriesStats,
     WriteReport,
 )
-from cybercorp.store.timeseries.sealing import Sealer
 from cybercorp.store.timeseries.session import Session
 from cybercorp.store.timeseries.settings import TimeSeriesSettings
 from cybercorp.store.timeseries.sizes import tier_stats
-from cybercorp.store.timeseries.spans import RowBlock, Spans
-from cybercorp.store.timeseries.sqlite import SqliteStorage
 from cybercorp.store.timeseries.state import State
-from cybercorp.store.timeseries.storage import ChunkStorage, HostMark, LogEntry
-from cybercorp.store.timeseries.tier_queries import choose_tier
+from cybercorp.store.timeseries.storage.contract import ChunkStorage, HostMark, LogEntry
+from cybercorp.store.timeseries.storage.sqlite import SqliteStorage
+from cybercorp.store.timeseries.upkeep.checking import check_store
+from cybercorp.store.timeseries.upkeep.retention import Retention
+from cybercorp.store.timeseries.upkeep.sealing import Sealer
 
 _COMMITS_KEPT = 1000
 

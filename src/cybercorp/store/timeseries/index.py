@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 
-from cybercorp.store.timeseries.storage import ChunkEntry
+from cybercorp.store.timeseries.storage.contract import ChunkEntry
 
 BUCKET_MS = 30 * 60_000
 PERIOD_BUCKETS = 8

@@ -12,13 +12,13 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from cybercorp.store.timeseries.batches import DamagedBatchError, unpack_head
-from cybercorp.store.timeseries.chunks import DamagedChunkError
-from cybercorp.store.timeseries.head import Logged
-from cybercorp.store.timeseries.log import EntryColumns, columns_of, read_whole
+from cybercorp.store.timeseries.encoding.chunks import DamagedChunkError
+from cybercorp.store.timeseries.log.batches import DamagedBatchError, unpack_head
+from cybercorp.store.timeseries.log.head import Logged
+from cybercorp.store.timeseries.log.unsealed import EntryColumns, columns_of, read_whole
 from cybercorp.store.timeseries.rows import Integers
 from cybercorp.store.timeseries.state import UNKNOWN_AGE, HostState, State
-from cybercorp.store.timeseries.storage import ChunkBodies, ChunkStorage
+from cybercorp.store.timeseries.storage.contract import ChunkBodies, ChunkStorage
 
 Names = list[tuple[int, str]]
 SLAB_ROWS = 1 << 18  # so many rows are put in order at a time: bounds the memory that takes

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from cybercorp.store.timeseries.index import ChunkIndex, period_of
-from cybercorp.store.timeseries.storage import ChunkEntry
+from cybercorp.store.timeseries.storage.contract import ChunkEntry
 
 MINUTES, HOURS = 3, 4
 """The kinds of rollup chunks: one interval a minute, one an hour."""

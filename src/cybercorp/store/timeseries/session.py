@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from cybercorp.core.errors import StorageBusyError, StorageError, StorageFullError
 from cybercorp.store.timeseries.loading import load_state
 from cybercorp.store.timeseries.state import State, damage_of
-from cybercorp.store.timeseries.storage import ChunkEntry, ChunkStorage
+from cybercorp.store.timeseries.storage.contract import ChunkEntry, ChunkStorage
 
 
 class Session:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from cybercorp.store.timeseries.chunks import PROCESSES, SAMPLES
+from cybercorp.store.timeseries.encoding.chunks import PROCESSES, SAMPLES
 from cybercorp.store.timeseries.rollup_index import HOURS, MINUTES
 from cybercorp.store.timeseries.rows import TierStats
-from cybercorp.store.timeseries.storage import ChunkEntry
+from cybercorp.store.timeseries.storage.contract import ChunkEntry
 
 _NAMES = {SAMPLES: "raw", MINUTES: "1m", HOURS: "1h", PROCESSES: "processes"}
 

@@ -13,14 +13,14 @@ from collections.abc import Iterable
 import msgspec
 
 from cybercorp.protocol.metrics import Catalogue, Series
-from cybercorp.store.timeseries.chunks import PROCESSES, SAMPLES
-from cybercorp.store.timeseries.head import Head, Part, RowTuple
-from cybercorp.store.timeseries.head import HeadRow as HeadRow
+from cybercorp.store.timeseries.encoding.chunks import PROCESSES, SAMPLES
 from cybercorp.store.timeseries.index import MINUTE_MS, ChunkIndex
-from cybercorp.store.timeseries.log import LogReader
+from cybercorp.store.timeseries.log.head import Head, Part, RowTuple
+from cybercorp.store.timeseries.log.head import HeadRow as HeadRow
+from cybercorp.store.timeseries.log.unsealed import LogReader
 from cybercorp.store.timeseries.rollup_index import HOURS, MINUTES, RollupIndex
 from cybercorp.store.timeseries.rows import LatestRow
-from cybercorp.store.timeseries.storage import CatalogueRow, ChunkEntry, ChunkStorage, HostMark
+from cybercorp.store.timeseries.storage.contract import CatalogueRow, ChunkEntry, ChunkStorage, HostMark
 
 MAX_PENDING_CATALOGUES = 8
 _ROWS = {PROCESSES: "process tables", MINUTES: "minutes", HOURS: "hours"}

@@ -19,8 +19,8 @@ from cybercorp.core.errors import (
     StorageUnwritableError,
 )
 from cybercorp.protocol.metrics import Aggregation
-from cybercorp.store.timeseries.chunks import PREFIX_BYTES
-from cybercorp.store.timeseries.schema import SCHEMA
+from cybercorp.store.timeseries.encoding.chunks import PREFIX_BYTES
+from cybercorp.store.timeseries.storage.sqlite_schema import SCHEMA
 from tests.unit.store.building import CPU, DISK, START_MS, ask, fill, open_store
 
 MINUTE_MS = 60_000

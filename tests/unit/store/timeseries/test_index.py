@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cybercorp.store.timeseries.chunks import SAMPLES
+from cybercorp.store.timeseries.encoding.chunks import SAMPLES
 from cybercorp.store.timeseries.index import BUCKET_MS, ChunkIndex, bucket_of, period_start
-from cybercorp.store.timeseries.storage import ChunkEntry
+from cybercorp.store.timeseries.storage.contract import ChunkEntry
 
 BASE_MS = period_start(1, 1)
 

@@ -17,14 +17,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from cybercorp.core.clock import ManualClock
 from cybercorp.protocol.agents import RecordType
 from cybercorp.protocol.metrics import Aggregation, Catalogue
-from cybercorp.store.timeseries.backlog import thaw
 from cybercorp.store.timeseries.engine import TimeSeries
+from cybercorp.store.timeseries.log.backlog import thaw
 from cybercorp.store.timeseries.rows import LatestRow, StoredRow
-from cybercorp.store.timeseries.schema import UPGRADES
 from cybercorp.store.timeseries.settings import TimeSeriesSettings
+from cybercorp.store.timeseries.storage.sqlite_schema import UPGRADES
 from tests.unit.store.building import CPU, FIRST, SECOND, START_MS, Row, ask, assert_same, body_of, open_store, sample
 from tests.unit.store.building import reference as expected
-from tests.unit.store.timeseries.test_batches import whole_of_rows
+from tests.unit.store.timeseries.log.test_batches import whole_of_rows
 
 HOSTS = 3
 SPAN_MS = 60_000

@@ -13,8 +13,8 @@ from cybercorp.core.errors import StorageError
 from cybercorp.protocol.metrics import Aggregation
 from cybercorp.store.timeseries.engine import TimeSeries
 from cybercorp.store.timeseries.settings import TimeSeriesSettings
-from cybercorp.store.timeseries.sqlite import SqliteStorage
-from cybercorp.store.timeseries.storage import CatalogueRow, LogEntry
+from cybercorp.store.timeseries.storage.contract import CatalogueRow, LogEntry
+from cybercorp.store.timeseries.storage.sqlite import SqliteStorage
 from tests.unit.store.building import CPU, FIRST, SECOND, START_MS, ask, fill, sample
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from cybercorp.store.timeseries.intervals import Intervals
+from cybercorp.store.timeseries.reading.intervals import Intervals
 
 STEP_MS = 60_000
 LOOKBACK_MS = 300_000

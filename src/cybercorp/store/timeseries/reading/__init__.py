@@ -1,0 +1,1 @@
+"""How history is read: queries over rows and tiers, instants, spans."""

@@ -1,0 +1,1 @@
+"""Where the bytes lie: SQLite or PostgreSQL, behind one contract."""
