@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cybercorp.core.clock import ManualClock
@@ -35,8 +36,10 @@ def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]
 
 
 def _rows(seq: int) -> list[StoredRow]:
+    """Rows that no compression makes much smaller."""
     time = START_MS + seq * 1000
-    return [StoredRow(1, "s", seq + i, time + i, time, 1, WIDE.id, bytes(8 * len(WIDE.series))) for i in range(50)]
+    bodies = np.random.default_rng(seq).random((50, len(WIDE.series))).astype("<f8")
+    return [StoredRow(1, "s", seq + i, time + i, time, 1, WIDE.id, bodies[i].tobytes()) for i in range(50)]
 
 
 def _fill(store: TimeSeries, seq: int, calls: int) -> int:
@@ -59,7 +62,7 @@ def test_a_full_disk_loses_nothing(small_disk: Path) -> None:
         with pytest.raises(StorageFullError):
             store.write(_rows(acked + 1))
         assert _count(store) == acked
-        subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+        subprocess.run(["mount", "-o", "remount,size=160m", str(small_disk)], check=True)
         acked = _fill(store, acked, 2)
         store.seal(everything=True)
     with contextlib.closing(open_store(small_disk, clock)) as store:
