@@ -13,6 +13,7 @@ from cybercorp.protocol.agents import Acknowledge, AnnounceCatalogue, Hello, Rec
 from cybercorp.protocol.live import Subscribe, Topic, Unsubscribe
 from cybercorp.protocol.processes import ProcessTable
 from cybercorp.protocol.registry import MESSAGES, Codec
+from cybercorp.server.services.allowance import Allowance
 from tests.integration.serving import SMALL, AgentPeer, Peer, ServerThread, now_ms, row
 from tests.stack import wait_until
 
@@ -97,6 +98,9 @@ def outcome(peer: Peer) -> int:
 def test_agents(server: ServerThread, errors: pytest.LogCaptureFixture) -> None:
     """An agent that sends rubbish is refused with 1007 or 1008, or goes on; the agent beside it notices nothing."""
     token = server.join("evil")
+    evil = server.services.fleet.by_key(1)
+    assert evil is not None
+    evil.connections = Allowance(1_000, 1.0)  # it may come again after every refusal
     good = server.agent("good")
     good.announce()
     held: list[AgentPeer] = []
