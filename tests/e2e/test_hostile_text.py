@@ -71,6 +71,7 @@ def visit(stack: Stack, *, host: str) -> bytes:
         return terminal.sent
 
 
+@pytest.mark.slow
 def test_the_dashboard_sends_no_foreign_control_byte(hostile: Stack, stack: Stack) -> None:
     """Fleet, host, process details, help, palette and events of a hostile host add no control sequence of any kind."""
     baseline = visit(stack, host="host")
