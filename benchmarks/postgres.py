@@ -117,14 +117,19 @@ def on_sqlite() -> Iterator[tuple[TimeSeries, ManualClock, Meter]]:
 def on_postgres() -> Iterator[tuple[TimeSeries, ManualClock, Meter]]:
     clock = ManualClock(START_MS)
     with postgres_server(*SETTINGS) as server, tempfile.TemporaryDirectory() as folder:
+        with psycopg.connect(server.url) as connection:
+            start = (connection.execute("SELECT pg_current_wal_lsn()::text").fetchone() or ("0/0",))[0]
         store = TimeSeries(PostgresStorage(server.url), Path(folder) / "samples", TimeSeriesSettings(), clock)
         with contextlib.closing(store):
             yield store, clock, Meter(server)
         with psycopg.connect(server.url) as connection:
+            wal = connection.execute(_WAL, (start,)).fetchone()
+            sys.stderr.write(f"{int(wal[0]) if wal else 0:>12,}  write-ahead log written\n")
             for name, size in connection.execute(_PARTS).fetchall():
                 sys.stderr.write(f"{size:>12,}  {name}\n")
 
 
+_WAL = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), %s::pg_lsn)"
 _PARTS = """
     SELECT regexp_replace(relname, '_-?\\d+$', ''), sum(pg_total_relation_size(oid))::bigint FROM pg_class
     WHERE relnamespace = 'cybercorp_samples'::regnamespace AND relkind = 'r' GROUP BY 1 ORDER BY 2 DESC
