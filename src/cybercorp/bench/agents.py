@@ -8,9 +8,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from cybercorp.bench.connections import CODEC, SimulatedConnection
 from cybercorp.bench.figures import Figures
 from cybercorp.bench.recording import body, catalogue
-from cybercorp.bench.wire import BINARY, CLOSE, PING, PONG, ServerFrames, frame, frame_head, handshake
+from cybercorp.bench.wire import frame_head
 from cybercorp.core.ids import new_id
 from cybercorp.core.version import VERSION
 from cybercorp.protocol.agents import (
@@ -25,9 +26,7 @@ from cybercorp.protocol.agents import (
 )
 from cybercorp.protocol.hosts import HostFacts
 from cybercorp.protocol.problems import Problem
-from cybercorp.protocol.registry import Codec
 
-_CODEC = Codec()
 _MARK_SEQ, _MARK_TIME = 1 << 40, (1 << 41) + 1  # numbers that MessagePack writes in nine bytes
 _UINT64 = b"\xcf"
 
@@ -42,7 +41,7 @@ class RowFrames:
 
     def __init__(self) -> None:
         marked = Record(_MARK_SEQ, _MARK_TIME, RecordType.SAMPLES, catalogue().id, body(0, 0))
-        message = _CODEC.encode("agent.records", Records(records=[marked]))
+        message = CODEC.encode("agent.records", Records(records=[marked]))
         head, _, rest = message.partition(_UINT64 + _MARK_SEQ.to_bytes(8, "big"))
         nothing, _, tail = rest.partition(_UINT64 + _MARK_TIME.to_bytes(8, "big"))
         if nothing:
@@ -66,26 +65,23 @@ class RowFrames:
         )
 
 
-class SimulatedAgent(asyncio.Protocol):
+class SimulatedAgent(SimulatedConnection):
     """One agent. `on_acknowledged` is called after every acknowledgement; `ready` is done when it was welcomed."""
+
+    path = "/api/v1/agents/connect"
 
     def __init__(
         self, index: int, address: str, token: str, interval_ms: int, frames: RowFrames, figures: Figures
     ) -> None:
+        super().__init__(f"agent {index}", address, token, figures)
         self.index = index
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.on_acknowledged: Callable[[SimulatedAgent], None] = lambda agent: None
         self.sent = 0
         self.acked = 0
-        self.closed = False
-        self._address = address
-        self._token = token
         self._interval_ms = interval_ms
         self._rows = frames
-        self._figures = figures
-        self._frames = ServerFrames()
         self._waiting: deque[tuple[int, float]] = deque()
-        self._transport: asyncio.Transport
 
     def send(self, timestamp_ms: int) -> None:
         """The next row, stamped so."""
@@ -96,44 +92,8 @@ class SimulatedAgent(asyncio.Protocol):
         self._waiting.append((self.sent, time.perf_counter()))
         self._transport.write(self._rows.row(self.sent, timestamp_ms, body(self.index, self.sent)))
 
-    def ping(self) -> None:
-        """Tell the server that we live, while there is nothing to send."""
-        if not self.closed:
-            self._transport.write(frame(b"", PING))
-
-    def close(self) -> None:
-        """Say goodbye."""
-        if not self.closed:
-            self.closed = True
-            self._transport.write(frame((1000).to_bytes(2, "big"), CLOSE))
-            self._transport.close()
-
-    def connection_made(self, transport: Any) -> None:
-        """Connected: ask for the WebSocket."""
-        self._transport = transport
-        transport.write(handshake("/api/v1/agents/connect", self._address, self._token))
-
-    def data_received(self, data: bytes) -> None:
-        """What the server says."""
-        for opcode, payload in self._frames.feed(data):
-            if opcode == BINARY:
-                self._heard(payload)
-            elif opcode == 0:
-                self._opened(payload)
-            elif opcode == PING:
-                self._transport.write(frame(payload, PONG))
-            elif opcode == CLOSE:
-                self._end(f"closed with {int.from_bytes(payload[:2], 'big')} {payload[2:].decode('utf-8', 'replace')}")
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone; unless we closed it, that is a failure."""
-        self._end(f"the connection was lost ({exc})")
-
-    def _opened(self, head: bytes) -> None:
-        status = head.split(b"\r\n", 1)[0].decode("latin-1")
-        if " 101 " not in status:
-            self._end(f"refused: {status}")
-            return
+    def opened(self) -> None:
+        """Greet, and announce the catalogue."""
         hello = Hello(
             version=VERSION,
             stream=new_id("s"),
@@ -143,24 +103,28 @@ class SimulatedAgent(asyncio.Protocol):
             clock_ms=time.time_ns() // 1_000_000,
             facts=facts_of(self.index),
         )
-        announced = AnnounceCatalogue(id=catalogue().id, series=catalogue().series)
-        self._transport.write(
-            frame(_CODEC.encode("agent.hello", hello)) + frame(_CODEC.encode("agent.catalogue", announced))
-        )
+        self.say("agent.hello", hello)
+        self.say("agent.catalogue", AnnounceCatalogue(id=catalogue().id, series=catalogue().series))
 
-    def _heard(self, payload: bytes) -> None:
-        message = _CODEC.decode(payload).payload
-        if isinstance(message, Acknowledge):
-            self._acknowledged(message.seq)
-        elif isinstance(message, Welcome):
-            if not self.ready.done():
-                self._figures.connected += 1
-                self.ready.set_result(None)
-        elif isinstance(message, Refuse):
-            self._figures.refused += 1
-            self._figures.fail(f"agent {self.index}: {message.code}: {message.detail}")
-        elif isinstance(message, Problem):
-            self._figures.fail(f"agent {self.index}: {message.code}: {message.detail}")
+    def heard(self, payload: Any) -> None:
+        """An acknowledgement, most of the time."""
+        if isinstance(payload, Acknowledge):
+            self._acknowledged(payload.seq)
+        elif isinstance(payload, Welcome):
+            self._figures.connected += 1
+            self._is_ready()
+        elif isinstance(payload, Refuse | Problem):
+            self._figures.refused += isinstance(payload, Refuse)
+            self._figures.fail(f"{self._name}: {payload.code}: {payload.detail}")
+
+    def ended(self) -> None:
+        """Nobody waits for it any more."""
+        self._is_ready()
+        self.on_acknowledged(self)
+
+    def _is_ready(self) -> None:
+        if not self.ready.done():
+            self.ready.set_result(None)
 
     def _acknowledged(self, seq: int) -> None:
         now = time.perf_counter()
@@ -168,14 +132,4 @@ class SimulatedAgent(asyncio.Protocol):
             self._figures.acknowledgement.add(now - self._waiting.popleft()[1])
             self._figures.acknowledged += 1
         self.acked = seq
-        self.on_acknowledged(self)
-
-    def _end(self, why: str) -> None:
-        if self.closed:
-            return
-        self.closed = True
-        self._figures.fail(f"agent {self.index}: {why}")
-        self._transport.close()
-        if not self.ready.done():
-            self.ready.set_result(None)
         self.on_acknowledged(self)
