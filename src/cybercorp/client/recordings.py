@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 import msgspec
 
 from cybercorp.client.calls import Params, complete
+from cybercorp.client.new_files import new_file
 from cybercorp.core.errors import (
-    ConflictError,
     InvalidInputError,
     LimitExceededError,
-    StorageFullError,
-    StorageUnwritableError,
 )
 from cybercorp.core.units import format_bytes
 from cybercorp.protocol.recordings import (
@@ -87,7 +82,7 @@ class AsyncRecordings:
         The file appears under its name when it is whole; until then, and after an error, there is none. Raises
         ConflictError where there is one already, LimitExceededError where it would be larger than `max_bytes`.
         """
-        with _new_file(path, replace=replace) as file:
+        with new_file(path, replace=replace) as part, part.open("r+b") as file:
             inspector = _Inspector()
 
             def take(data: bytes) -> None:
@@ -206,29 +201,3 @@ class _Inspector:
                 pass
         if len(self._hosts) > MAX_HOSTS or len(self._keys) > MAX_CATALOGUES:
             raise damaged("it has too many hosts or catalogues")
-
-
-@contextlib.contextmanager
-def _new_file(path: Path, *, replace: bool) -> Iterator[BinaryIO]:
-    """A file beside `path` that takes its name when the block ends well, and is gone when it does not."""
-    if path.exists() and not replace:
-        raise ConflictError(f"{path} exists already.", hint="Choose another name, or replace it with --force.")
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        try:
-            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        except OSError as error:
-            if error.errno in _NO_SPACE:
-                raise StorageFullError(
-                    f"There is no room for {path}.", hint="Free some, or choose another place."
-                ) from error
-            raise StorageUnwritableError(
-                f"{path} cannot be written: {error.strerror}.", hint="Choose another place with -o."
-            ) from error
-    finally:
-        part.unlink(missing_ok=True)

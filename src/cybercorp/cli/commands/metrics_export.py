@@ -12,7 +12,6 @@ import typer
 
 from cybercorp.cli.aggregations import parse_aggregation
 from cybercorp.cli.completions import complete_metrics
-from cybercorp.cli.new_files import new_file
 from cybercorp.cli.options import options_of
 from cybercorp.cli.output.exports import (
     ExportWriter,
@@ -25,6 +24,7 @@ from cybercorp.cli.output.exports import (
 from cybercorp.cli.output.progress import progress_bar
 from cybercorp.cli.output.writers import say, tell
 from cybercorp.cli.parameters import AllHosts, HostsOption, check_all, parse_span
+from cybercorp.client.new_files import new_file
 from cybercorp.core.errors import InvalidInputError
 from cybercorp.core.times import parse_duration_ms
 from cybercorp.security.display import safe_text
