@@ -34,6 +34,7 @@ TITLES = {
     "process_history": "Process history",
     "replay": "Replay",
     "postgres": "PostgreSQL",
+    "postgres_scale": "PostgreSQL at size",
     "ten_thousand": "Ten thousand agents",
     "growth": "Growth",
 }
