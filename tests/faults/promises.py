@@ -9,7 +9,10 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from cybercorp.protocol.metrics import Aggregation
+from cybercorp.protocol.metrics import Aggregation, MetricSelector
+from cybercorp.store.timeseries.engine import TimeSeries
+from cybercorp.store.timeseries.reading.rollups import Tier
+from cybercorp.store.timeseries.rows import Selection
 from tests.unit.store.building import CPU, DISK, FIRST, START_MS, ask, open_store
 from tests.unit.store.timeseries.sender import STEP_MS, value_of
 
@@ -66,6 +69,13 @@ class Writer:
         self._first.set()
 
 
+def minutes(store: TimeSeries, host: int, end_ms: int) -> list[float]:
+    """How many rows each minute has, as the rollups tell it where there are some; the sender writes one a minute."""
+    selection = [Selection(host, MetricSelector(name=CPU.name))]
+    (found,) = store.query(selection, START_MS + STEP_MS, end_ms, STEP_MS, Aggregation.COUNT, tier=Tier.MINUTE)
+    return [float(value) for value in found.values]
+
+
 def check_promises(folder: Path, acked: Mapping[int, int]) -> list[str]:
     """What is wrong, one sentence each: acknowledged ⊆ stored, nothing twice, every value as it was sent."""
     findings = []
@@ -81,6 +91,8 @@ def check_promises(folder: Path, acked: Mapping[int, int]) -> list[str]:
             expected = [value_of(host, seq) for seq in range(1, stored + 1)]
             if found.get(CPU.key, []) != expected or found.get(DISK.key, []) != [-value for value in expected]:
                 findings.append(f"host {host}: what is stored is not what was sent")
+            if stored and minutes(store, host, end) != [1.0] * stored:
+                findings.append(f"host {host}: the minutes do not say what the rows say")
         samples = store.stats().samples
         if samples != rows * len(FIRST.series):  # equal timestamps hide from a query what is stored twice
             findings.append(f"{samples} samples are stored for {rows} rows")
