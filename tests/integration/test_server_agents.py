@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from cybercorp.bench.wire import frame
 from cybercorp.core.clock import SystemClock
 from cybercorp.protocol.agents import Acknowledge, Hello, Record, Records, RecordType
 from cybercorp.protocol.events import AgentEvent, EventKind, Severity
@@ -310,6 +311,22 @@ def test_an_agent_that_pings_lives(server: ServerThread, monkeypatch: pytest.Mon
         agent.announce()
         acknowledged(agent, agent.samples(0.5))
         assert agent.wait_closed()[0] == 1001
+
+
+def test_what_follows_a_malformed_message_is_not_taken(server: ServerThread) -> None:
+    """All in one segment: rows after a message that could not be taken are neither stored nor acknowledged."""
+    with server.agent("a") as agent:
+        agent.announce()
+        acknowledged(agent, agent.samples(0.5))
+        stream, seq = agent.stream, agent.seq
+        records = [Record(seq + 2, now_ms(), RecordType.SAMPLES, SMALL.id, row())]
+        agent.socket.socket.sendall(
+            frame(b"\xc1") + frame(agent.codec.encode("agent.records", Records(records=records)))
+        )
+        assert agent.wait_closed()[0] == 1007
+        server.wait_for_event(EventKind.HOST_DISCONNECTED, "a")
+        assert server.services.store.acked_seq(1, stream) == seq
+        assert stored(server, "a") == 1
 
 
 def test_two_agents_with_one_credential(server: ServerThread, clock: ShiftedClock) -> None:

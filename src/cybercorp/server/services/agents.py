@@ -15,6 +15,11 @@ SILENT_AFTER_S = 10.0
 _COMPLAIN_EVERY_S = 60.0
 
 
+def cannot_send(message: bytes) -> bool:
+    """Where there is no way to send at once, a message waits in the outbox."""
+    return False
+
+
 class AgentLink:
     """The server's end of one agent's connection."""
 
@@ -29,7 +34,7 @@ class AgentLink:
         self.close_code = 0
         self.close_reason = ""
         self.on_close: Callable[[], None] = lambda: None
-        self.send_now: Callable[[bytes], bool] = lambda message: False
+        self.send_now: Callable[[bytes], bool] = cannot_send
         self._codec = codec
         self._rewound_to: int | None = None
 

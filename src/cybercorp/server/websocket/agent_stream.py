@@ -9,7 +9,7 @@ from cybercorp.protocol.agents import AnnounceCatalogue, Records
 from cybercorp.protocol.processes import ProcessTable
 from cybercorp.protocol.registry import Codec, Direction
 from cybercorp.server.problems import problem_of
-from cybercorp.server.services.agents import AgentLink
+from cybercorp.server.services.agents import AgentLink, cannot_send
 from cybercorp.server.services.bodies import check_table
 from cybercorp.server.websocket.connection import Socket, receive, send_all
 from cybercorp.server.websocket.direct import direct_of
@@ -57,9 +57,7 @@ class AgentStream:
         try:
             return await self._ended
         finally:
-            if self._direct is not None:
-                self._direct.release()
-            link.send_now = refuse_to_send
+            link.send_now = cannot_send
             sockets.remove(self._end)
             if self._watch is not None:
                 self._watch.cancel()
@@ -94,11 +92,11 @@ class AgentStream:
         try:
             self._take(data)
         except Exception as error:  # noqa: BLE001 - called by the transport: whatever it is ends this connection alone
-            if self._direct is not None:
-                self._direct.release()
             self._end(error)
 
     def _take(self, data: bytes | str) -> None:
+        if self._ended.done():  # what follows a message that could not be taken must not count as taken
+            return
         link, services = self._link, self._services
         link.heard_at = services.clock.monotonic()
         payload = self._codec.decode(data, Direction.AGENT_TO_SERVER).payload
@@ -116,8 +114,3 @@ class AgentStream:
             if error.error_code != UNKNOWN_CATALOGUE:
                 raise
             link.outbox.put_entry(self._codec.encode("problem", problem_of(error)))
-
-
-def refuse_to_send(message: bytes) -> bool:
-    """The way to send at once is gone."""
-    return False

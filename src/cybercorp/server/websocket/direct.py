@@ -44,11 +44,6 @@ class DirectProtocol(LingeringProtocol):
         self._splitter.on_message = take
         return True
 
-    def release(self) -> None:
-        """What still comes is not taken any more."""
-        if self._splitter is not None:
-            self._splitter.on_message = _take_nothing
-
     def send_now(self, message: bytes) -> bool:
         """Write a short binary message; False where it would have to wait: the connection is slow, or ends."""
         size = len(message)
@@ -73,7 +68,3 @@ def direct_of(socket: WebSocket[Any, Any, Any]) -> DirectProtocol | None:
     """The connection behind a socket, where the server offers it."""
     found = (socket.scope.get("extensions") or {}).get(_EXTENSION)
     return found if isinstance(found, DirectProtocol) else None
-
-
-def _take_nothing(message: bytes) -> None:
-    pass

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from websockets.speedups import apply_mask
 
 _WHOLE_BINARY = 0x82  # FIN, opcode 2
-_FIN, _OPCODE, _MASKED, _LENGTH = 0x80, 0x0F, 0x80, 0x7F
-_CONTINUATION, _FIRST_CONTROL = 0x0, 0x8
+_OPCODE, _MASKED, _LENGTH = 0x0F, 0x80, 0x7F
+_FIRST_CONTROL = 0x8
 _SHORT_BYTES = 126
 
 
@@ -19,7 +19,8 @@ class FrameSplitter:
     """Cuts a client's bytes into frames. It must be begun at the start of a frame.
 
     `on_message`, where it is set, gets the payload of each binary message that came in one frame; `on_frame` gets the
-    bytes of every other frame. Data in any other shape unsets `on_message`, so that nothing overtakes it. What breaks
+    bytes of every other frame. Data in any other shape unsets `on_message`, so that nothing overtakes it; it may be set
+    again when no message in fragments is open. What breaks
     the protocol or is longer than `max_bytes` goes to `on_frame` with all that follows it, which answers as the
     protocol says; the splitter takes nothing more then.
     """
@@ -30,7 +31,6 @@ class FrameSplitter:
         self._max_bytes = max_bytes
         self._rest = bytearray()
         self._needed = 0
-        self._fragmented = False
         self._broken = False
 
     def feed(self, data: bytes) -> None:
@@ -55,10 +55,11 @@ class FrameSplitter:
                 self._rest += data[start:]
                 self._needed = end - start
                 return
-            if data[start] == _WHOLE_BINARY and self.on_message is not None and not self._fragmented:
+            if data[start] == _WHOLE_BINARY and self.on_message is not None:
                 self.on_message(apply_mask(data[body:end], data[body - 4 : body]))
             else:
-                self._note_frame(data[start])
+                if data[start] & _OPCODE < _FIRST_CONTROL:
+                    self.on_message = None
                 self._on_frame(data[start:end])
             start = end
 
@@ -77,9 +78,3 @@ class FrameSplitter:
         if not second & _MASKED or length > self._max_bytes:
             return body, -1
         return body, body + length
-
-    def _note_frame(self, first: int) -> None:
-        opcode = first & _OPCODE
-        if opcode < _FIRST_CONTROL:
-            self.on_message = None
-            self._fragmented = not first & _FIN
