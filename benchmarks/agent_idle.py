@@ -15,7 +15,8 @@ import sys
 import time
 from collections.abc import Iterator
 
-from benchmarks.measure import Meter, Result, find_child, free_port, report, running_server
+from benchmarks.measure import Meter, Result, find_child, report, running_server
+from cybercorp.bench.server import free_port
 
 EXPORTER = "prometheus-node-exporter"
 

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import platform
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
+
+from cybercorp.bench.server import end_process, free_port
 
 PYTHON = sys.executable
 
@@ -78,13 +79,6 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
 
 
-def free_port() -> int:
-    """A TCP port of loopback that nobody uses right now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 @dataclass(frozen=True)
 class RunningServer:
     """A server that a benchmark started: its process, address, data folder and owner token."""
@@ -115,12 +109,7 @@ def running_server(*, agent: bool = False) -> Iterator[RunningServer]:
             token = json.loads((data_dir / "owner.json").read_text())["token"]
             yield RunningServer(process.pid, url, data_dir, token, environment)
         finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(10)
+            end_process(process)
 
 
 def wait_until_ready(url: str, timeout_s: float = 20) -> None:

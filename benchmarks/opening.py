@@ -22,8 +22,9 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.measure import PYTHON, Meter, Result, free_port, report
+from benchmarks.measure import PYTHON, Meter, Result, report
 from cybercorp.bench.recording import body, catalogue
+from cybercorp.bench.server import free_port
 from cybercorp.core.clock import SystemClock
 from cybercorp.core.paths import ensure_private_dir
 from cybercorp.protocol.agents import RecordType

@@ -22,11 +22,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.measure import Result, free_port, report
+from benchmarks.measure import Result, report
 from benchmarks.remote_write import send
 from cybercorp.bench.results import BenchResult
 from cybercorp.bench.running import Load, run_load
-from cybercorp.bench.server import started_server
+from cybercorp.bench.server import end_process, free_port, started_server
 
 READY_S = 30
 WINDOW = 8
@@ -89,12 +89,7 @@ def running_peer(peer: Peer) -> Iterator[RunningPeer]:
             _wait(f"http://127.0.0.1:{port}/-/healthy", process)
             yield RunningPeer(f"http://127.0.0.1:{port}", process.pid, folder)
         finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            end_process(process)
 
 
 def _wait(url: str, process: subprocess.Popen[bytes]) -> None:

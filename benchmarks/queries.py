@@ -28,7 +28,8 @@ from urllib.parse import urlencode, urlsplit
 
 import numpy as np
 
-from benchmarks.measure import Meter, Result, free_port, percentile, report, wait_until_ready
+from benchmarks.measure import Meter, Result, percentile, report, wait_until_ready
+from cybercorp.bench.server import end_process, free_port
 from cybercorp.core.clock import ManualClock
 from cybercorp.protocol.agents import RecordType
 from cybercorp.protocol.hosts import HostFacts
@@ -202,7 +203,7 @@ def our_server(folder: Path, end_ms: int) -> Iterator[tuple[int, str, str]]:
         wait_until_ready(url, 60)
         yield process.pid, url, json.loads((data_dir / "owner.json").read_text())["token"]
     finally:
-        _end(process)
+        end_process(process)
 
 
 @contextlib.contextmanager
@@ -224,7 +225,7 @@ def peer_server(folder: Path, end_ms: int) -> Iterator[tuple[int, str] | None]:
         _fill_peer(url, end_ms)
         yield process.pid, url
     finally:
-        _end(process)
+        end_process(process)
 
 
 def _fill_peer(url: str, end_ms: int) -> None:
@@ -330,15 +331,6 @@ def _rows(question: Question, ours: Asker, peer: Asker | None, first_s: float) -
         rows.append(milliseconds(f"CPU of {PEER} a request", peer.cpu_s / ROUNDS))
         rows.append(milliseconds(f"wall of {PEER}, median", statistics.median(peer.wall_s)))
     return rows
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait(10)
 
 
 def _wait(url: str, timeout_s: float = 20) -> None:

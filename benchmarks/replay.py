@@ -25,9 +25,10 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from benchmarks.measure import PYTHON, Result, free_port, percentile, report, wait_until_ready
+from benchmarks.measure import PYTHON, Result, percentile, report, wait_until_ready
 from cybercorp import AsyncClient
 from cybercorp.bench.recording import ROWS, body, catalogue
+from cybercorp.bench.server import free_port
 from cybercorp.core.clock import SystemClock
 from cybercorp.protocol.agents import RecordType
 from cybercorp.protocol.events import EventKind, Severity

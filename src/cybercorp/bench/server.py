@@ -83,7 +83,7 @@ def started_server(database_url: str | None = None, *, folder: Path | None = Non
     Raises InternalError where it does not become ready.
     """
     with tempfile.TemporaryDirectory(prefix="cybercorp-bench-", dir=folder) as made:
-        data_dir, port, log_path = Path(made) / "data", _free_port(), Path(made) / "server.log"
+        data_dir, port, log_path = Path(made) / "data", free_port(), Path(made) / "server.log"
         environment = {key: value for key, value in os.environ.items() if not key.startswith("CYBERCORP_")}
         environment["CYBERCORP_DATA_DIR"] = str(data_dir)
         environment["CYBERCORP_CONFIG_DIR"] = str(Path(made) / "config")
@@ -98,7 +98,7 @@ def started_server(database_url: str | None = None, *, folder: Path | None = Non
             assert credential is not None
             yield ServerUnderLoad(credential.url, credential.token, pid=process.pid, data_dir=data_dir)
         finally:
-            _end(process)
+            end_process(process)
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log_path: Path) -> None:
@@ -114,7 +114,8 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log_path: Pat
     raise InternalError(f"The server did not become ready: {last[0][:300]}", hint="Try: cybercorp server run")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end_process(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM, and SIGKILL where that does not do."""
     process.terminate()
     try:
         process.wait(15)
@@ -123,7 +124,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of loopback that nobody uses right now."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
