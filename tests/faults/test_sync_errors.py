@@ -30,7 +30,7 @@ SqliteStorage.append = append_and_believe
 """
 
 
-def fail_and_cut(folder: Path, seed: int, *, before: str = "pass") -> list[str]:
+def fail_and_cut(folder: Path, seed: int, *, before: str = "pass", at_least: int = 1) -> list[str]:
     """Let syncs fail at a random place of log, chunks or checkpoint; go on; cut the power; what is wrong then."""
     chance = random.Random(seed)
     disk = folder / "disk"
@@ -39,7 +39,7 @@ def fail_and_cut(folder: Path, seed: int, *, before: str = "pass") -> list[str]:
     writer = Writer(disk, shim.environment, before=before)
     try:
         wait_until(lambda: writer.acked, "the first promise")
-        shim.fail_syncs(after=chance.randrange(12), count=chance.choice([1, 1, 2, 5]))
+        shim.fail_syncs(after=chance.randrange(12), count=max(at_least, chance.choice([1, 1, 2, 5])))
         wait_until(lambda: shim.get("failed"), "a failed sync")
         lines = writer.lines
         began = time.monotonic()
@@ -64,13 +64,12 @@ def test_what_was_not_synced_is_not_acknowledged(tmp_path: Path, times: Callable
 
 
 def test_the_checker_finds_who_believes_a_failed_sync(tmp_path: Path) -> None:
-    """A store that takes no notice of the error acknowledges what is not there: it is noticed."""
-    found: list[str] = []
-    for seed in range(12):
-        found += fail_and_cut(tmp_path / str(seed), seed, before=BELIEVES)
-        if found:
-            break
-    assert found
+    """A store that takes no notice of the error acknowledges what is not there: it is noticed.
+
+    Forty failures in a row reach the log wherever they begin. About every second run loses something; in the others
+    a later sync of the same file saved the pages after all, as it may.
+    """
+    assert any(fail_and_cut(tmp_path / str(seed), seed, before=BELIEVES, at_least=40) for seed in range(40))
 
 
 async def load_and_fail(shim: Shim, agents: list[LedgerAgent], chance: random.Random, rounds: int) -> None:
