@@ -1,0 +1,19 @@
+"""Tokens: the local owner's, agents', and those that admit an agent."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Integer, Table
+
+from cybercorp.store.records.tables.columns import METADATA, Words
+
+TOKENS = Table(
+    "tokens",
+    METADATA,
+    Column("hash", Words, primary_key=True),
+    Column("kind", Words, nullable=False),
+    Column("host_id", Words, index=True),
+    Column("labels", Words, nullable=False),
+    Column("uses_left", Integer),
+    Column("expires_at_ms", BigInteger),
+    Column("created_at_ms", BigInteger, nullable=False),
+)
