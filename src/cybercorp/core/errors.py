@@ -11,7 +11,10 @@ CyberCorpError                    code, hint, retryable
 │   └── PortInUseError            another program listens there
 ├── AccessError                   may not
 │   ├── UnauthenticatedError      nobody knows who asks
-│   └── ForbiddenError            known, and not allowed
+│   ├── ForbiddenError            known, and not allowed
+│   │   └── StepUpRequiredError   allowed once it is proven again who asks
+│   └── UntrustedServerError      the server is not the one whose key we know
+├── RateLimitedError              too often; tells when to come again
 ├── UnreachableError              the server does not answer
 ├── VersionMismatchError          the other side speaks another protocol version
 ├── StorageError                  the store cannot do it
@@ -90,6 +93,25 @@ class UnauthenticatedError(AccessError):
 
 class ForbiddenError(AccessError):
     code = "forbidden"
+
+
+class StepUpRequiredError(ForbiddenError):
+    code = "step_up_required"
+
+
+class UntrustedServerError(AccessError):
+    code = "untrusted_server"
+
+
+class RateLimitedError(CyberCorpError):
+    """`retry_after_s`: when it is worth another try, in seconds."""
+
+    code = "rate_limited"
+    retryable = True
+
+    def __init__(self, message: str, *, hint: str = "", code: str | None = None, retry_after_s: float = 1.0) -> None:
+        super().__init__(message, hint=hint, code=code)
+        self.retry_after_s = retry_after_s
 
 
 class UnreachableError(CyberCorpError):

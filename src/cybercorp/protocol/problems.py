@@ -13,6 +13,7 @@ from cybercorp.core.errors import (
     InvalidInputError,
     LimitExceededError,
     NotFoundError,
+    RateLimitedError,
     StorageError,
     UnauthenticatedError,
     error_classes,
@@ -29,6 +30,7 @@ _BY_STATUS: dict[int, type[CyberCorpError]] = {
     413: LimitExceededError,
     422: InvalidInputError,
     423: AccessError,
+    429: RateLimitedError,
     500: InternalError,
     503: StorageError,
     507: StorageError,
@@ -36,7 +38,10 @@ _BY_STATUS: dict[int, type[CyberCorpError]] = {
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`code` is stable and names the error's class, `detail` says what happened, `hint` what to do next."""
+    """`code` is stable and names the error's class, `detail` says what happened, `hint` what to do next.
+
+    `retry_after_s` comes with `rate_limited`.
+    """
 
     type: str
     title: str
@@ -46,6 +51,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     hint: str = ""
     retryable: bool = False
     subscription: int | None = None
+    retry_after_s: float | None = None
 
 
 def error_of(problem: Problem) -> CyberCorpError:
@@ -57,4 +63,7 @@ def error_of(problem: Problem) -> CyberCorpError:
     classes = error_classes()
     made = classes.get(problem.code) or classes.get(problem.type.removeprefix(TYPE_PREFIX))
     made = made or _BY_STATUS.get(problem.status, CyberCorpError)
-    return made(problem.detail, hint=problem.hint, code=problem.code)
+    error = made(problem.detail, hint=problem.hint, code=problem.code)
+    if isinstance(error, RateLimitedError) and problem.retry_after_s is not None:
+        error.retry_after_s = problem.retry_after_s
+    return error

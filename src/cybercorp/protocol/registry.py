@@ -35,6 +35,10 @@ class Permission(StrEnum):
     LIVE_CONNECT = "live:connect"
 
 
+CHANGING: Final = frozenset({Permission.AGENT_CONNECT, Permission.AGENT_ENROL, Permission.HOSTS_EDIT})
+CONTROL: Final = frozenset({Permission.AGENT_ENROL, Permission.HOSTS_EDIT})
+
+
 class Direction(StrEnum):
     AGENT_TO_SERVER = "agent→server"
     SERVER_TO_AGENT = "server→agent"

@@ -14,16 +14,30 @@ from enum import StrEnum
 
 
 class TokenKind(StrEnum):
-    """Who a token speaks for: the local owner, one agent, or whoever may join one."""
+    """What a token is for: it speaks for the local owner, an agent or a program, admits an agent, renews a session,
+    continues a ceremony in a browser; or is a signed access token (JWT, RFC 9068).
+    """
 
     OWNER = "owner"
     AGENT = "agent"
     ENROLMENT = "enrolment"
+    API = "api"
+    REFRESH = "refresh"
+    CEREMONY = "ceremony"
+    ACCESS = "access"
 
 
-_PREFIXES = {TokenKind.OWNER: "cco", TokenKind.AGENT: "cca", TokenKind.ENROLMENT: "cce"}
+_PREFIXES = {
+    TokenKind.OWNER: "cco",
+    TokenKind.AGENT: "cca",
+    TokenKind.ENROLMENT: "cce",
+    TokenKind.API: "cct",
+    TokenKind.REFRESH: "ccr",
+    TokenKind.CEREMONY: "cch",
+}
 _KINDS = {prefix: kind for kind, prefix in _PREFIXES.items()}
 MAX_TOKEN_LENGTH = 128
+MAX_ACCESS_LENGTH = 8192
 
 
 def new_token(kind: TokenKind) -> str:
@@ -35,7 +49,11 @@ def new_token(kind: TokenKind) -> str:
 
 def token_kind(token: str) -> TokenKind | None:
     """The kind, or None where the text cannot be a token of ours (wrong prefix, length or checksum)."""
-    if len(token) > MAX_TOKEN_LENGTH or not token.isascii():
+    if not token.isascii() or len(token) > MAX_ACCESS_LENGTH:
+        return None
+    if token.count(".") == 2:
+        return TokenKind.ACCESS
+    if len(token) > MAX_TOKEN_LENGTH:
         return None
     body, _, crc = token.rpartition("_")
     if not body or crc != _checksum(body):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,7 +19,7 @@ from cybercorp.protocol.servers import MAX_MESSAGE_BYTES
 from cybercorp.server.api.agents import AgentController
 from cybercorp.server.api.documents import DocumentController
 from cybercorp.server.api.events import EventController
-from cybercorp.server.api.guards import check_permissions, require_permission
+from cybercorp.server.api.guards import check_permissions, principal_of, require_permission
 from cybercorp.server.api.hosts import HostController
 from cybercorp.server.api.metrics import MetricController
 from cybercorp.server.api.negotiation import NegotiatedResponse
@@ -72,7 +73,10 @@ def make_app(services: Services) -> Gate:
         ],
         guards=[require_permission],
         before_request=refuse_unknown_parameters,
-        dependencies={"services": Provide(lambda: services, sync_to_thread=False, use_cache=True)},
+        dependencies={
+            "services": Provide(lambda: services, sync_to_thread=False, use_cache=True),
+            "principal": Provide(principal_of, sync_to_thread=False),
+        },
         exception_handlers={Exception: _answer_problem},
         lifespan=[jobs],
         openapi_config=OpenAPIConfig(
@@ -101,8 +105,8 @@ def _answer_problem(request: Request[Any, Any, Any], error: Exception) -> Respon
     if problem.status == 401:
         browser = request.scope.get("path", "").startswith(("/api/docs", "/api/openapi"))
         headers["WWW-Authenticate"] = 'Basic realm="CyberCorp"' if browser else 'Bearer realm="CyberCorp"'
-    if problem.status == 503:
-        headers["Retry-After"] = "2"
+    if problem.status in (429, 503):
+        headers["Retry-After"] = str(max(1, math.ceil(problem.retry_after_s or 2)))
     allowed = getattr(error, "headers", None) or {}
     headers.update({key: value for key, value in allowed.items() if key.lower() == "allow"})
     return Response(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 
-_MAX_HEADER = 1024
+from cybercorp.security.tokens import MAX_ACCESS_LENGTH
+
+_MAX_HEADER = MAX_ACCESS_LENGTH + 64
 
 
 def bearer_token(header: str | None) -> str | None:

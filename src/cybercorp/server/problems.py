@@ -16,6 +16,7 @@ from cybercorp.core.errors import (
     InvalidInputError,
     LimitExceededError,
     NotFoundError,
+    RateLimitedError,
     StorageError,
     UnauthenticatedError,
     VersionMismatchError,
@@ -31,6 +32,7 @@ _STATUS: tuple[tuple[type[CyberCorpError], int], ...] = (
     (LimitExceededError, 400),
     (InvalidInputError, 400),
     (VersionMismatchError, 400),
+    (RateLimitedError, 429),
     (StorageError, 503),
 )
 _CODES: dict[int, type[CyberCorpError]] = {
@@ -41,6 +43,7 @@ _CODES: dict[int, type[CyberCorpError]] = {
     405: InvalidInputError,
     413: LimitExceededError,
     415: InvalidInputError,
+    429: RateLimitedError,
 }
 _REFERENCE = "The reference is at /api/docs."
 _LOG = logging.getLogger("cybercorp.server")
@@ -63,6 +66,7 @@ def problem_of(error: CyberCorpError, *, subscription: int | None = None) -> Pro
         hint=error.hint,
         retryable=error.retryable,
         subscription=subscription,
+        retry_after_s=error.retry_after_s if isinstance(error, RateLimitedError) else None,
     )
 
 

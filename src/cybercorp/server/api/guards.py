@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from litestar import Litestar
+from litestar import Litestar, Request
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
 from cybercorp.core.errors import InternalError
 from cybercorp.protocol.registry import Permission
 from cybercorp.server.bearer import basic_password, bearer_token
+from cybercorp.server.services.access import unauthenticated
+from cybercorp.server.services.principals import Principal
 from cybercorp.server.wiring import Services
 
 ANONYMOUS = "anonymous"
@@ -42,6 +44,19 @@ async def require_permission(connection: Connection, handler: BaseRouteHandler) 
     if token is None and handler.opt.get("browser"):
         token = basic_password(header)
     services: Services = connection.app.state.services
-    identity = await services.access.identify(token)
+    client = connection.scope.get("client")
+    principal = await services.access.authenticate(token, client[0] if client else "")
     if isinstance(wanted, Permission):
-        identity.require(wanted)
+        principal.require(wanted)
+    connection.scope["user"] = principal
+
+
+def principal_of(request: Request[Any, Any, Any]) -> Principal:
+    """Whoever sent this request, as the guard found them: the dependency `principal` of handlers.
+
+    Raises UnauthenticatedError where the route is anonymous.
+    """
+    found = request.scope.get("user")
+    if not isinstance(found, Principal):
+        raise unauthenticated("No token was sent.")
+    return found

@@ -1,49 +1,37 @@
-"""Who asks, and what may they: tokens become identities, identities have permissions. Knows no HTTP."""
+"""Who asks: tokens become principals. Each kind of token has its authenticator. Knows no HTTP."""
 
 from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
 from cybercorp.core.clock import Clock
 from cybercorp.core.errors import ForbiddenError, UnauthenticatedError
-from cybercorp.protocol.registry import Permission
 from cybercorp.security.tokens import TokenKind, new_token, token_hash, token_kind
+from cybercorp.server.services.policy import AGENT, OWNER
+from cybercorp.server.services.principals import Principal, PrincipalKind
 from cybercorp.store.records.tokens import TokenRepository
 
-CHANGING = frozenset({Permission.AGENT_CONNECT, Permission.AGENT_ENROL, Permission.HOSTS_EDIT})
-PERMISSIONS: dict[TokenKind, frozenset[Permission]] = {
-    TokenKind.OWNER: frozenset(Permission) - {Permission.AGENT_CONNECT},
-    TokenKind.AGENT: frozenset({Permission.AGENT_CONNECT}),
-    TokenKind.ENROLMENT: frozenset(),
-}
-
-
-class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody who showed a token. An agent's identity names its host."""
-
-    kind: TokenKind
-    host_id: str | None = None
-    viewing_only: bool = False
-
-    def require(self, permission: Permission) -> None:
-        """Raises ForbiddenError where this identity lacks the permission."""
-        if self.viewing_only and permission in CHANGING:
-            raise ForbiddenError("This is a recording: it can be looked at, not changed.", code="recording")
-        if permission not in PERMISSIONS[self.kind]:
-            raise ForbiddenError(
-                f"A token of kind '{self.kind}' may not do this (it needs {permission}).",
-                hint="Use the owner's token, or run this on the server's machine as its user.",
-            )
+Authenticator = Callable[[str, str], Awaitable[Principal]]
+_LOCAL = ("127.", "::1", "::ffff:127.")
 
 
 class AccessService:
-    """Looks tokens up by their hash; the hash makes the comparison independent of how much of a guess is right."""
+    """`authenticators` take a token and the network it came from; they raise UnauthenticatedError.
+
+    Opaque tokens are looked up by their hash, which makes the comparison independent of how much of a guess is right.
+    """
 
     def __init__(self, tokens: TokenRepository, clock: Clock) -> None:
         self._tokens = tokens
         self._clock = clock
         self._owner_hash = ""
         self.viewing_only = False
+        self.authenticators: dict[TokenKind, Authenticator] = {
+            TokenKind.OWNER: self._owner,
+            TokenKind.AGENT: self._agent,
+        }
 
     async def make_owner_token(self) -> str:
         """A new owner token for this run of the server; the ones of earlier runs stop working."""
@@ -63,19 +51,47 @@ class AccessService:
         self._owner_hash = row.hash
         return True
 
-    async def identify(self, token: str | None) -> Identity:
-        """The identity behind a bearer token. Raises UnauthenticatedError."""
+    async def authenticate(self, token: str | None, network: str = "") -> Principal:
+        """The principal behind a bearer token. `network` is where it came from. Raises UnauthenticatedError."""
         kind = token_kind(token) if token else None
-        if token is None or kind is None or kind is TokenKind.ENROLMENT:
+        authenticator = self.authenticators.get(kind) if kind else None
+        if token is None or authenticator is None:
             raise unauthenticated("No valid token was sent." if token else "No token was sent.")
+        principal = await authenticator(token, network)
+        return msgspec.structs.replace(principal, viewing_only=True) if self.viewing_only else principal
+
+    async def _owner(self, token: str, network: str) -> Principal:
+        if network and not network.startswith(_LOCAL):
+            raise ForbiddenError(
+                "The local owner's token is good on the server's own machine only.",
+                hint="Make an account there, and log in with it: cybercorp users create.",
+                code="local_only",
+            )
         hashed = token_hash(token)
-        if hashed == self._owner_hash:
-            return Identity(kind=TokenKind.OWNER, viewing_only=self.viewing_only)
-        row = await self._tokens.find(hashed)
+        if hashed != self._owner_hash:
+            row = await self._tokens.find(hashed)
+            if row is None or row.kind != TokenKind.OWNER:
+                raise unknown_token()
+        return Principal(kind=PrincipalKind.OWNER, id="owner", name="the local owner", rights=OWNER, network=network)
+
+    async def _agent(self, token: str, network: str) -> Principal:
+        row = await self._tokens.find(token_hash(token))
         expired = row is not None and row.expires_at_ms is not None and row.expires_at_ms <= self._clock.now_ms()
-        if row is None or row.kind != kind or expired:
-            raise unauthenticated("This token is unknown here, or was withdrawn.")
-        return Identity(kind=kind, host_id=row.host_id, viewing_only=self.viewing_only)
+        if row is None or row.kind != TokenKind.AGENT or row.host_id is None or expired:
+            raise unknown_token()
+        return Principal(
+            kind=PrincipalKind.AGENT,
+            id=row.host_id,
+            name="an agent",
+            rights=AGENT,
+            host_id=row.host_id,
+            network=network,
+        )
+
+
+def unknown_token() -> UnauthenticatedError:
+    """For a token that has the right shape and is good for nothing."""
+    return unauthenticated("This token is unknown here, or was withdrawn.")
 
 
 def unauthenticated(message: str) -> UnauthenticatedError:

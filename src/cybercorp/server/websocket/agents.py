@@ -47,8 +47,8 @@ async def agents_socket(socket: WebSocket[Any, Any, Any], services: NamedDepende
     admitted = await admit(socket, services.access, Permission.AGENT_CONNECT)
     if admitted is None:
         return
-    identity, codec = admitted
-    host = services.fleet.find(identity.host_id or "")
+    principal, codec = admitted
+    host = services.fleet.find(principal.host_id or "")
     if host is None:
         await _refuse(socket, codec, UnauthenticatedError("The host of this token was removed.", hint="Join again."))
         return

@@ -15,8 +15,9 @@ from cybercorp.protocol.registry import Codec, Format, Permission
 from cybercorp.protocol.servers import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 from cybercorp.server.bearer import bearer_token
 from cybercorp.server.problems import problem_of
-from cybercorp.server.services.access import AccessService, Identity
+from cybercorp.server.services.access import AccessService
 from cybercorp.server.services.outbox import Outbox
+from cybercorp.server.services.principals import Principal
 
 SLOW_AFTER_S = 10.0
 CLOSE_S = 1.0
@@ -33,11 +34,13 @@ class Disconnected(Exception):  # noqa: N818 - an event of the connection, no er
         self.code = code
 
 
-async def admit(socket: Socket, access: AccessService, permission: Permission) -> tuple[Identity, Codec] | None:
+async def admit(socket: Socket, access: AccessService, permission: Permission) -> tuple[Principal, Codec] | None:
     """Check token and subprotocol, and accept; None where the handshake was refused with a problem."""
     try:
-        identity = await access.identify(bearer_token(socket.headers.get("authorization")))
-        identity.require(permission)
+        client = socket.scope.get("client")
+        token = bearer_token(socket.headers.get("authorization"))
+        principal = await access.authenticate(token, client[0] if client else "")
+        principal.require(permission)
         offered = socket.scope.get("subprotocols") or []
         chosen = next((one for one in offered if one in _FORMATS), None)
         if chosen is None:
@@ -49,7 +52,7 @@ async def admit(socket: Socket, access: AccessService, permission: Permission) -
         await refuse(socket, error)
         return None
     await socket.accept(subprotocols=chosen)
-    return identity, Codec(_FORMATS[chosen])
+    return principal, Codec(_FORMATS[chosen])
 
 
 async def refuse(socket: Socket, error: CyberCorpError) -> None:

@@ -12,8 +12,8 @@ from cybercorp.core.errors import CyberCorpError, VersionMismatchError
 from cybercorp.protocol.live import Subscribe, Unsubscribe
 from cybercorp.protocol.registry import TOPIC_PERMISSIONS, Direction, Permission
 from cybercorp.server.problems import problem_of
-from cybercorp.server.services.access import Identity
 from cybercorp.server.services.live import LiveService
+from cybercorp.server.services.principals import Principal
 from cybercorp.server.services.viewers import Viewer
 from cybercorp.server.sockets import OpenSockets
 from cybercorp.server.websocket.connection import (
@@ -37,11 +37,11 @@ async def viewers_socket(socket: WebSocket[Any, Any, Any], services: NamedDepend
     admitted = await admit(socket, services.access, Permission.LIVE_CONNECT)
     if admitted is None:
         return
-    identity, codec = admitted
+    principal, codec = admitted
     viewer = Viewer(codec)
     services.live.join(viewer)
     sender = asyncio.create_task(send_all(socket, viewer.outbox, codec))
-    reader = asyncio.create_task(_read(socket, viewer, identity, services.live))
+    reader = asyncio.create_task(_read(socket, viewer, principal, services.live))
     try:
         code, reason = await _until_closed(socket, sender, reader, services.sockets)
     finally:
@@ -73,7 +73,7 @@ async def _until_closed(
     return 1012, "the server restarts"
 
 
-async def _read(socket: Socket, viewer: Viewer, identity: Identity, live: LiveService) -> None:
+async def _read(socket: Socket, viewer: Viewer, principal: Principal, live: LiveService) -> None:
     faults = 0
     while True:
         data = await receive_message(socket)
@@ -82,7 +82,7 @@ async def _read(socket: Socket, viewer: Viewer, identity: Identity, live: LiveSe
             message = viewer.codec.decode(data, Direction.VIEWER_TO_SERVER)
             if isinstance(message.payload, Subscribe):
                 subscription = message.payload.subscription
-                identity.require(TOPIC_PERMISSIONS[message.payload.topic])
+                principal.require(TOPIC_PERMISSIONS[message.payload.topic])
                 await live.subscribe(viewer, message.payload)
             elif isinstance(message.payload, Unsubscribe):
                 live.unsubscribe(viewer, message.payload.subscription)

@@ -9,7 +9,8 @@ from cybercorp.core.clock import ManualClock
 from cybercorp.core.errors import ForbiddenError, UnauthenticatedError
 from cybercorp.protocol.registry import Permission
 from cybercorp.security.tokens import TokenKind, new_token, token_hash
-from cybercorp.server.services.access import PERMISSIONS, AccessService
+from cybercorp.server.services.access import AccessService
+from cybercorp.server.services.principals import PrincipalKind
 from cybercorp.store.records.database import Records
 
 
@@ -44,22 +45,22 @@ async def test_a_token_without_an_end_is_always_good(records: Records, access: A
     """However long the machine takes between two looks at the clock."""
     token = await keep(records, TokenKind.AGENT)
     for _ in range(20):
-        assert (await access.identify(token)).host_id == "host_1"
+        assert (await access.authenticate(token)).host_id == "host_1"
 
 
 async def test_a_token_ends(records: Records, access: AccessService) -> None:
     """At its time it is worth nothing, before it is good."""
     now_ms = ManualClock().now_ms()
-    assert await access.identify(await keep(records, TokenKind.AGENT, now_ms + 3_600_000))
+    assert await access.authenticate(await keep(records, TokenKind.AGENT, now_ms + 3_600_000))
     with pytest.raises(UnauthenticatedError):
-        await access.identify(await keep(records, TokenKind.AGENT, now_ms))
+        await access.authenticate(await keep(records, TokenKind.AGENT, now_ms))
 
 
 @pytest.mark.parametrize("token", [None, "", "x", "cco_x_00000000", "é", "cco_" + "a" * 10_000])
 async def test_what_is_no_token(access: AccessService, token: str | None) -> None:
     """Nothing, nonsense, a wrong checksum and a megabyte are all refused before the database is asked."""
     with pytest.raises(UnauthenticatedError) as refused:
-        await access.identify(token)
+        await access.authenticate(token)
     assert refused.value.hint
 
 
@@ -68,7 +69,7 @@ async def test_a_hash_of_another_kind(records: Records, access: AccessService) -
     token = new_token(TokenKind.AGENT)
     await records.tokens.create(TokenKind.OWNER, token_hash(token), 0)
     with pytest.raises(UnauthenticatedError):
-        await access.identify(token)
+        await access.authenticate(token)
 
 
 async def test_the_owner_of_an_earlier_run(records: Records, access: AccessService) -> None:
@@ -76,25 +77,34 @@ async def test_the_owner_of_an_earlier_run(records: Records, access: AccessServi
     first = await access.make_owner_token()
     later = AccessService(records.tokens, ManualClock())
     assert await later.keep_owner_token(first)
-    assert (await later.identify(first)).kind is TokenKind.OWNER
+    assert (await later.authenticate(first)).kind is PrincipalKind.OWNER
     second = await later.make_owner_token()
     for wrong in (first, new_token(TokenKind.OWNER), await keep(records, TokenKind.AGENT)):
         assert not await later.keep_owner_token(wrong)
     with pytest.raises(UnauthenticatedError):
-        await later.identify(first)
-    assert (await later.identify(second)).kind is TokenKind.OWNER
+        await later.authenticate(first)
+    assert (await later.authenticate(second)).kind is PrincipalKind.OWNER
 
 
 async def test_permissions(records: Records, access: AccessService) -> None:
     """An agent may connect and nothing else; the owner everything but that; an enrolment nothing."""
-    assert set(PERMISSIONS) == set(TokenKind)
-    agent = await access.identify(await keep(records, TokenKind.AGENT))
+    agent = await access.authenticate(await keep(records, TokenKind.AGENT))
     agent.require(Permission.AGENT_CONNECT)
     with pytest.raises(ForbiddenError, match="hosts:view"):
         agent.require(Permission.HOSTS_VIEW)
-    owner = await access.identify(await access.make_owner_token())
+    owner = await access.authenticate(await access.make_owner_token())
     owner.require(Permission.HOSTS_EDIT)
     with pytest.raises(ForbiddenError):
         owner.require(Permission.AGENT_CONNECT)
     with pytest.raises(UnauthenticatedError):
-        await access.identify(await keep(records, TokenKind.ENROLMENT))
+        await access.authenticate(await keep(records, TokenKind.ENROLMENT))
+
+
+async def test_the_owner_is_local(access: AccessService) -> None:
+    """The token of owner.json is worth nothing from another machine, however it got there."""
+    token = await access.make_owner_token()
+    for network in ("127.0.0.1", "::1", "::ffff:127.0.0.1", ""):
+        assert (await access.authenticate(token, network)).kind is PrincipalKind.OWNER
+    for network in ("192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1", "127evil"):
+        with pytest.raises(ForbiddenError, match="own machine"):
+            await access.authenticate(token, network)
