@@ -56,6 +56,7 @@ def more_than(server: FakeServer, count: int) -> None:
     server.wait_for(lambda: len(server.records) >= count)
 
 
+@pytest.mark.slow
 def test_the_agents_clock_jumps(tmp_path: Path, times: Callable[[int, int], int]) -> None:
     """Samples go on at their pace, every number arrives once, the step is told, and no rate is negative."""
     shim = Shim(tmp_path / "shim", tmp_path / "state")

@@ -86,6 +86,7 @@ async def fill_and_free(server: FaultyServer, agents: list[LedgerAgent]) -> floa
     return took
 
 
+@pytest.mark.slow
 def test_a_full_disk_loses_nothing_acknowledged(tmp_path: Path, disk: Path) -> None:
     """Refused, one alarm, answers with 503 what needs space; recovers within five seconds without a restart."""
     server = FaultyServer(tmp_path, {"CYBERCORP_DATA_DIR": str(disk / "data")})

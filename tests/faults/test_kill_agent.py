@@ -27,6 +27,7 @@ def more(server: FakeServer, count: int) -> None:
     server.wait_for(lambda: len(server.records) > known + count)
 
 
+@pytest.mark.slow
 def test_a_killed_agent_leaves_no_hole(tmp_path: Path, times: Callable[[int, int], int]) -> None:
     """At random moments, with the server there and away: every number arrives, none twice with another meaning."""
     chance = random.Random(2)

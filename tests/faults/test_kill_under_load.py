@@ -40,6 +40,7 @@ def prove(
         server.kill()
 
 
+@pytest.mark.slow
 def test_a_server_killed_under_load_loses_and_doubles_nothing(tmp_path: Path) -> None:
     """Twelve agents at ten rows a second through three kills; and the checker sees what it is there to see."""
     agents, stored = prove(tmp_path, count=12, kills=3, seed=20261123)

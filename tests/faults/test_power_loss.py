@@ -47,6 +47,7 @@ def test_a_power_cut_takes_nothing_acknowledged(tmp_path: Path, times: Callable[
         assert cut(tmp_path / str(seed), seed) == []
 
 
+@pytest.mark.slow
 def test_a_power_cut_while_history_settles(tmp_path: Path, times: Callable[[int, int], int]) -> None:
     """While long chunks and rollups are made and joined: every row is there, and every minute says the same."""
     for seed in range(times(2, 60)):

@@ -98,6 +98,7 @@ def test_a_server_restart_leaves_no_hole(server: FakeServer, agent: FaultyAgent)
     assert max(one.timestamp_ms for one in server.records.values()) > before
 
 
+@pytest.mark.slow
 def test_a_bad_network_leaves_no_hole(server: FakeServer, tmp_path: Path) -> None:
     """Cut again and again, with latency: every number arrives."""
     with FaultProxy(server.port) as proxy:
@@ -114,6 +115,7 @@ def test_a_bad_network_leaves_no_hole(server: FakeServer, tmp_path: Path) -> Non
     _assert_whole(server)
 
 
+@pytest.mark.slow
 def test_a_full_disk_here_stops_nothing(server: FakeServer, agent: FaultyAgent) -> None:
     """RLIMIT_FSIZE: sampling and sending go on, the log stays short, and it recovers without a restart."""
     _count(server, 5)

@@ -20,6 +20,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
     made.close()
 
 
+@pytest.mark.slow
 def test_a_killed_server_leaves_no_hole(fleet: Fleet) -> None:
     """kill -9 twice while an agent sends: every second before, between and after is there."""
     fleet.start_agent("a")
@@ -33,6 +34,7 @@ def test_a_killed_server_leaves_no_hole(fleet: Fleet) -> None:
     assert fleet.holes("a", begin_ms, fleet.newest_ms("a")) == []
 
 
+@pytest.mark.slow
 def test_a_cut_network_leaves_no_hole(fleet: Fleet) -> None:
     """Cuts and a silent network between agent and server: what was sampled meanwhile arrives."""
     with FaultProxy(fleet.port) as proxy:
@@ -50,6 +52,7 @@ def test_a_cut_network_leaves_no_hole(fleet: Fleet) -> None:
         assert fleet.holes("a", begin_ms, fleet.newest_ms("a")) == []
 
 
+@pytest.mark.slow
 def test_a_killed_agent_loses_only_the_seconds_it_was_dead(fleet: Fleet) -> None:
     """kill -9: what it had sampled arrives after its restart; nothing is reported as dropped."""
     agent = fleet.start_agent("a")

@@ -142,6 +142,7 @@ def test_nothing_outlives_a_killed_supervisor(tmp_path: Path) -> None:
     wait_until(lambda: not left_running(tmp_path), f"everything ended, but {left_running(tmp_path)}", 15)
 
 
+@pytest.mark.slow
 def test_a_child_that_dies_is_started_again_and_the_history_goes_on(tmp_path: Path) -> None:
     """kill -9 on the server, then on the agent: each is said and healed, and the numbers come again."""
     with running(tmp_path, "--port", str(port := free_port())) as up:

@@ -142,6 +142,7 @@ async def test_one_socket_many_subscriptions(stack: Stack, client: Client) -> No
     assert not seen[ProcessesUpdate].table.partial
 
 
+@pytest.mark.slow
 async def test_events_have_no_hole_over_a_killed_server(tmp_path: Path) -> None:
     """kill -9 while somebody follows the log: after the restart the next events come, none twice, none left out."""
     fleet = await asyncio.to_thread(Fleet, tmp_path)

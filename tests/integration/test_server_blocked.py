@@ -65,6 +65,7 @@ def block(server: ServerThread, agent: AgentPeer) -> None:
     wait_until(is_full, "a viewer that is blocked")
 
 
+@pytest.mark.slow
 def test_a_deaf_viewer_is_cut_and_forgotten(server: ServerThread, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is cut after its time; its socket, and the megabytes that wait for it, are given back; others are not late."""
     monkeypatch.setattr("cybercorp.server.websocket.connection.SLOW_AFTER_S", 0.5)
@@ -91,6 +92,7 @@ def test_a_deaf_viewer_is_cut_and_forgotten(server: ServerThread, monkeypatch: p
         wait_until(is_reset, "the reset of its connection")
 
 
+@pytest.mark.slow
 def test_a_deaf_viewer_does_not_hold_up_the_end(server: ServerThread) -> None:
     """The server stops in less than three seconds although somebody reads nothing of what it sent."""
     with server.agent("a") as agent, deaf_viewer(server, "a"):

@@ -116,6 +116,7 @@ def _first(body: bytes) -> float:
     return float(memoryview(body).cast("d")[0])
 
 
+@pytest.mark.slow
 def test_readers_never_see_the_sealer_at_work(tmp_path: Path) -> None:
     """While rows are written, sealed, merged and the log is emptied, every query finds each row exactly once."""
     done = threading.Event()
