@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from cybercorp.core.clock import ManualClock
 from cybercorp.protocol.agents import RecordType
