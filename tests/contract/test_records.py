@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import count
-from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -21,30 +19,13 @@ from cybercorp.core.errors import (
 )
 from cybercorp.protocol.events import Severity
 from cybercorp.protocol.hosts import HostFacts
-from cybercorp.store.postgres import Database
 from cybercorp.store.records.connections import Connections
-from cybercorp.store.records.database import Records
 from cybercorp.store.records.events import NewEvent
 from cybercorp.store.records.tables import METADATA
 from cybercorp.store.records.versions import migrate_to, read_standing
+from tests.contract.conftest import Where, opened
 
-Where = Path | Database
 ResultT = TypeVar("ResultT")
-_NUMBERS = count(1)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def where(request: pytest.FixtureRequest, tmp_path: Path) -> Where:
-    """A place without tables."""
-    if request.param == "sqlite":
-        return tmp_path / "records.db"
-    return Database(request.getfixturevalue("database_url"), f"contract_{next(_NUMBERS)}")
-
-
-async def opened(where: Where) -> Records:
-    if isinstance(where, Database):
-        return await Records.connect(where.url, schema=where.schema)
-    return await Records.open(where)
 
 
 async def inside(where: Where, work: Callable[[Connection], ResultT]) -> ResultT:

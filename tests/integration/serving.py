@@ -28,6 +28,7 @@ from cybercorp.protocol.metrics import Catalogue, MetricKind, Series, make_catal
 from cybercorp.protocol.problems import Problem
 from cybercorp.protocol.registry import Codec, Format, Message
 from cybercorp.protocol.servers import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
+from cybercorp.security.vault import Vault
 from cybercorp.server.settings import ServerSettings
 from cybercorp.server.wiring import Services, make_services
 from cybercorp.store.records.database import Records as RecordTables
@@ -128,8 +129,10 @@ class ServerThread:
     def _run(self) -> None:
         with pytest.MonkeyPatch.context() as patch:
 
-            def keep(settings: ServerSettings, clock: Clock, records: RecordTables, store: TimeSeries) -> Services:
-                self.services = make_services(settings, clock, records, store)
+            def keep(
+                settings: ServerSettings, clock: Clock, records: RecordTables, store: TimeSeries, vault: Vault
+            ) -> Services:
+                self.services = make_services(settings, clock, records, store, vault)
                 return self.services
 
             patch.setattr(server_main, "make_services", keep)

@@ -23,10 +23,12 @@ from cybercorp.core.version import VERSION
 from cybercorp.protocol.events import EventKind
 from cybercorp.protocol.servers import MAX_MESSAGE_BYTES
 from cybercorp.security.credentials import OWNER_FILE, Credential, read_credential, write_credential
+from cybercorp.security.key_sources import find_key
 from cybercorp.server.app import make_app
 from cybercorp.server.jobs.restoring import restore_history, restore_rows
 from cybercorp.server.limits import raise_file_limit
 from cybercorp.server.log import write_lines
+from cybercorp.server.services.keys import open_vault
 from cybercorp.server.settings import ServerSettings
 from cybercorp.server.websocket.direct import DirectProtocol
 from cybercorp.server.wiring import Services, make_services
@@ -164,7 +166,8 @@ async def serve_store(
     recorded: bool = False,
 ) -> None:
     """Serve what is open already, until `stop`. `recorded`: it is a recording, which nobody may change."""
-    services = make_services(settings, clock, records, store)
+    vault = await open_vault(records.data_keys, find_key(settings.key_source, folder), clock)
+    services = make_services(settings, clock, records, store, vault)
     if recorded:
         services = replace(services, recorded=True)
         services.access.viewing_only = True

@@ -32,6 +32,13 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     database_read_url: Annotated[
         str | None, _described("A replica of that database, which history is read from while it answers.")
     ] = None
+    key_source: Annotated[
+        str | None,
+        _described(
+            "Where the key that encrypts the records comes from: file:PATH, credential:NAME (systemd), keyring:NAME or"
+            " command:WORDS. Default: systemd's credential cybercorp-key, else a file in data_dir."
+        ),
+    ] = None
     allowed_hosts: Annotated[
         list[str],
         _described("Names that clients may call this server by, beside loopback names and the address it listens on."),

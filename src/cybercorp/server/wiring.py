@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cybercorp.core.clock import Clock
+from cybercorp.security.vault import Vault
 from cybercorp.server.services.access import AccessService
 from cybercorp.server.services.agents import AgentRegistry
 from cybercorp.server.services.events import EventService
@@ -34,6 +35,7 @@ class Services:
     clock: Clock
     records: Records
     store: TimeSeries
+    vault: Vault
     fleet: Fleet
     agents: AgentRegistry
     sockets: OpenSockets
@@ -63,7 +65,9 @@ class Services:
         await self.ingest.drop_host(host.key)
 
 
-def make_services(settings: ServerSettings, clock: Clock, records: Records, store: TimeSeries) -> Services:
+def make_services(
+    settings: ServerSettings, clock: Clock, records: Records, store: TimeSeries, vault: Vault
+) -> Services:
     """Wire the services; nothing runs yet."""
     fleet, agents = Fleet(clock), AgentRegistry()
     events = EventService(records.events, clock)
@@ -91,6 +95,7 @@ def make_services(settings: ServerSettings, clock: Clock, records: Records, stor
         clock=clock,
         records=records,
         store=store,
+        vault=vault,
         fleet=fleet,
         agents=agents,
         sockets=OpenSockets(),

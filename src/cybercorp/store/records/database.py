@@ -10,10 +10,12 @@ from sqlalchemy import select, text
 from cybercorp.store.files import FileLock, check_database_file, corrupt
 from cybercorp.store.postgres import Database
 from cybercorp.store.records.connections import Connections
+from cybercorp.store.records.data_keys import DataKeyRepository
 from cybercorp.store.records.events import EventRepository
 from cybercorp.store.records.hosts import HostRepository
 from cybercorp.store.records.migrating import migrate
 from cybercorp.store.records.postgres import SCHEMA_NAME
+from cybercorp.store.records.signing_keys import SigningKeyRepository
 from cybercorp.store.records.tables import META
 from cybercorp.store.records.tokens import TokenRepository
 
@@ -34,6 +36,8 @@ class Records:
         self.hosts = HostRepository(connections)
         self.tokens = TokenRepository(connections)
         self.events = EventRepository(connections, epoch)
+        self.data_keys = DataKeyRepository(connections)
+        self.signing_keys = SigningKeyRepository(connections)
 
     @classmethod
     async def open(cls, path: Path) -> Records:
