@@ -43,7 +43,7 @@ async def another(where: Where, records: Records) -> AsyncIterator[Another]:
 
     async def open_again() -> Records:
         if isinstance(where, Database):
-            made.append(await Records.connect(where.url, schema=where.schema))
+            made.append(await Records.connect(where.url, schema=where.schema, shared=True))
         else:
             made.append(Records(Connections(where), None, records.epoch))
         return made[-1]

@@ -126,7 +126,8 @@ def test_from_either_to_either(place_of: PlaceOf, tmp_path: Path, kind: str, goa
     with contextlib.closing(place.source()) as source:
         manifest = write_archive(path, source, "here", START_MS, _nothing)
     assert path.stat().st_mode & 0o777 == 0o600
-    assert manifest.contents.counts.records == {"meta": 1, "hosts": 2, "tokens": 1, "events": 2}
+    counted = {table: count for table, count in manifest.contents.counts.records.items() if count}
+    assert counted == {"meta": 1, "hosts": 2, "tokens": 1, "events": 2}
     with Archive(path) as archive:
         archive.verify(_nothing)
         assert archive.manifest == manifest
@@ -169,7 +170,7 @@ def test_a_damaged_file(backup: Path, tmp_path: Path) -> None:
     """Cut anywhere, or with any byte changed: it is refused before anything is made, or it was not in the data."""
     data = backup.read_bytes()
     refused = 0
-    for place in range(0, len(data), 97):
+    for place in range(0, len(data), 53):
         flipped = tmp_path / "flipped.zip"
         flipped.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
         cut = tmp_path / "cut.zip"
@@ -181,7 +182,7 @@ def test_a_damaged_file(backup: Path, tmp_path: Path) -> None:
                 archive.verify(_nothing)
         except (InvalidInputError, VersionMismatchError):
             refused += 1
-    assert refused > len(data) / 97 * 0.8  # the others are names and times in the ZIP's own directory
+    assert refused > len(data) / 53 * 0.8  # the others are names and times in the ZIP's own directory
 
 
 def test_a_file_of_another_kind(tmp_path: Path, backup: Path) -> None:

@@ -177,6 +177,7 @@ async def serve_store(
     await asyncio.wait({restoring}, timeout=_RESTORING_S)
     url = await _write_owner(services, listener, folder)
     if not recorded:
+        await services.audit.close_open_intents()
         await _note(services, EventKind.SERVER_STARTED, f"The server {VERSION} started.")
     server = uvicorn.Server(_config(services))
     loop = asyncio.get_running_loop()
@@ -204,6 +205,7 @@ async def serve_store(
         restoring.cancel()
         if not recorded:
             await _note(services, EventKind.SERVER_STOPPED, "The server stopped.")
+        await services.audit.close()
         services.metrics.close()
         services.ingest.close()
         _LOG.info("The server stopped.")

@@ -39,6 +39,10 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
             " command:WORDS. Default: systemd's credential cybercorp-key, else a file in data_dir."
         ),
     ] = None
+    audit_file: Annotated[
+        str | None,
+        _described("The second copy of the audit trail, JSON lines; best on another disk. Default: in data_dir."),
+    ] = None
     allowed_hosts: Annotated[
         list[str],
         _described("Names that clients may call this server by, beside loopback names and the address it listens on."),
@@ -74,6 +78,10 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     def data_path(self) -> Path:
         """The data folder."""
         return Path(self.data_dir).expanduser() if self.data_dir else data_dir()
+
+    def audit_path(self) -> Path:
+        """The second copy of the audit trail."""
+        return Path(self.audit_file).expanduser() if self.audit_file else self.data_path() / "audit.jsonl"
 
     def host_names(self) -> frozenset[str]:
         """The names, in lower case, by which a request may address this server (the Host header, without port)."""

@@ -8,6 +8,7 @@ from cybercorp.core.clock import Clock
 from cybercorp.security.vault import Vault
 from cybercorp.server.services.access import AccessService
 from cybercorp.server.services.agents import AgentRegistry
+from cybercorp.server.services.audit import AuditService
 from cybercorp.server.services.events import EventService
 from cybercorp.server.services.exports import ExportService
 from cybercorp.server.services.fleet import Fleet
@@ -36,6 +37,7 @@ class Services:
     records: Records
     store: TimeSeries
     vault: Vault
+    audit: AuditService
     fleet: Fleet
     agents: AgentRegistry
     sockets: OpenSockets
@@ -96,6 +98,7 @@ def make_services(
         records=records,
         store=store,
         vault=vault,
+        audit=AuditService(records.audit, records.signing_keys, vault, clock, settings.audit_path()),
         fleet=fleet,
         agents=agents,
         sockets=OpenSockets(),

@@ -33,6 +33,17 @@ from cybercorp.store.backups.contents import FORMAT, RECORD_TABLES, Contents, Ro
 from cybercorp.store.timeseries.storage.contract import CatalogueRow, ChunkEntry, HostMark, LogEntry
 
 MANIFEST = "manifest.json"
+# RuntimeError and NotImplementedError: the flags or the method of an entry say that it is encrypted or packed oddly.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    KeyError,
+    EOFError,
+    zlib.error,
+    struct.error,
+    msgspec.DecodeError,
+    NotImplementedError,
+    RuntimeError,
+)
 _LENGTH = struct.Struct("<I")
 _MOST_FRAME_BYTES = 1 << 30
 _MOST_MANIFEST_BYTES = 1 << 24
@@ -216,7 +227,7 @@ class Archive:
                 yield file
         except OSError as error:
             raise InvalidInputError(f"{self._path} cannot be read: {error}.", hint="Check the disk.") from error
-        except (zipfile.BadZipFile, KeyError, EOFError, zlib.error, struct.error, msgspec.DecodeError) as error:
+        except _DAMAGE as error:
             raise self._damaged(f"{name} cannot be read") from error
 
     def _damaged(self, reason: str) -> InvalidInputError:

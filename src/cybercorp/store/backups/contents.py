@@ -10,7 +10,16 @@ import msgspec
 from cybercorp.store.timeseries.storage.contract import CatalogueRow, ChunkEntry, HostMark, LogEntry
 
 FORMAT = 1
-RECORD_TABLES = ("meta", "hosts", "tokens", "events")
+RECORD_TABLES = (
+    "meta",
+    "hosts",
+    "tokens",
+    "events",
+    "data_keys",
+    "signing_keys",
+    "audit",
+    "audit_checkpoints",
+)
 NUMBERED = {"hosts": "key", "events": "id"}  # tables that number their rows, and never use a number twice
 OWN_META = ("schema", "next_log", "trimmed", "restoring")  # what each store keeps for itself
 

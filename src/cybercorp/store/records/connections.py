@@ -35,10 +35,11 @@ _WRITER_PRAGMAS = (
 class Connections:
     """`writing()` is a transaction of the only writer, `reading()` one of a reader. IntegrityError passes through."""
 
-    def __init__(self, where: Path | Database) -> None:
+    def __init__(self, where: Path | Database, *, shared: bool = False) -> None:
+        """`shared`: other servers write to the same PostgreSQL; each repository must bear that."""
         self.where = where
         if isinstance(where, Database):
-            self._writer = postgres_engine(lambda: writer_connection(where), 1)
+            self._writer = postgres_engine(lambda: writer_connection(where, shared=shared), 1)
             self._readers = postgres_engine(
                 lambda: where.connect_async({"default_transaction_read_only": "on"}), _READERS
             )

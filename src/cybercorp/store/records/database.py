@@ -9,6 +9,7 @@ from sqlalchemy import select, text
 
 from cybercorp.store.files import FileLock, check_database_file, corrupt
 from cybercorp.store.postgres import Database
+from cybercorp.store.records.audit import AuditRepository
 from cybercorp.store.records.connections import Connections
 from cybercorp.store.records.data_keys import DataKeyRepository
 from cybercorp.store.records.events import EventRepository
@@ -36,6 +37,7 @@ class Records:
         self.hosts = HostRepository(connections)
         self.tokens = TokenRepository(connections)
         self.events = EventRepository(connections, epoch)
+        self.audit = AuditRepository(connections)
         self.data_keys = DataKeyRepository(connections)
         self.signing_keys = SigningKeyRepository(connections)
 
@@ -63,13 +65,13 @@ class Records:
         return cls(connections, lock, epoch)
 
     @classmethod
-    async def connect(cls, url: str, *, schema: str = SCHEMA_NAME) -> Records:
-        """Connect to PostgreSQL, make what is missing, and migrate.
+    async def connect(cls, url: str, *, schema: str = SCHEMA_NAME, shared: bool = False) -> Records:
+        """Connect to PostgreSQL, make what is missing, and migrate. `shared`: beside another server.
 
         Raises ConflictError (`storage_in_use`), SettingsError, StorageNewerError, StorageUnreachableError,
         StorageUnwritableError, StorageCorruptError, StorageError.
         """
-        connections = Connections(Database(url, schema))
+        connections = Connections(Database(url, schema), shared=shared)
         try:
             async with connections.writing() as connection:
                 await connection.run_sync(migrate, connections.where)

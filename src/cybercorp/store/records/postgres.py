@@ -36,12 +36,13 @@ def postgres_engine(connect: Callable[[], Awaitable[Connection]], size: int) -> 
     )
 
 
-async def writer_connection(database: Database) -> Connection:
-    """The session that may write, with its schema made. Raises ConflictError (`storage_in_use`), StorageErrors."""
+async def writer_connection(database: Database, *, shared: bool = False) -> Connection:
+    """The session that may write, with its schema made; `shared`: others may write as well. Raises ConflictError (`storage_in_use`), StorageErrors."""
     connection = await database.connect_async()
     try:
         await connection.set_autocommit(True)
-        await _take_lock(database, connection)
+        if not shared:
+            await _take_lock(database, connection)
         await connection.execute(
             sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(database.schema)), prepare=False
         )

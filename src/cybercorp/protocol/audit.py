@@ -1,0 +1,153 @@
+"""The audit trail: who did what to whom, whether it was allowed, and what came of it.
+
+Records form a chain: each carries the hash of the one before. Checkpoints over the chain are signed and form a chain
+of their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+
+import msgspec
+
+GENESIS = "0" * 64  # what the first record and the first checkpoint follow
+
+
+class Decision(StrEnum):
+    ALLOWED = "allowed"
+    REFUSED = "refused"
+
+
+class Outcome(StrEnum):
+    """An action is written down twice: as an intent before it, as what came of it after it."""
+
+    INTENT = "intent"
+    DONE = "done"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """`operation` is `noun.verb`. `intent` is the id of the intent that this is the outcome of. Times are Unix ms.
+
+    `hash` is the SHA-256 of `previous` and everything else in the order of the fields, as `record_hash` computes it.
+    """
+
+    id: int
+    time_ms: int
+    operation: str
+    actor_kind: str
+    actor_id: str
+    actor: str
+    session_id: str
+    network: str
+    target_kind: str
+    target_id: str
+    target: str
+    decision: Decision
+    outcome: Outcome
+    intent: int | None
+    detail: dict[str, str]
+    previous: str
+    hash: str
+
+
+class AuditPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Records oldest first; `next_after` continues the list."""
+
+    records: list[AuditRecord]
+    next_after: int | None = None
+
+
+class AuditCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Says that the chain had `count` records and ended with the hash `head`.
+
+    `signature` is Ed25519 over `checkpoint_bytes`, in hexadecimal, by the key `key_id`. `previous` is the hash of the
+    checkpoint before (of its signed bytes).
+    """
+
+    number: int
+    time_ms: int
+    count: int
+    head: str
+    previous: str
+    key_id: str
+    signature: str
+
+
+class AuditKey(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose signatures on checkpoints are believed: the public half (32 bytes, hexadecimal)."""
+
+    id: str
+    public_key: str
+    created_at_ms: int
+
+
+class AuditFinding(msgspec.Struct, frozen=True, kw_only=True):
+    """The first thing that is wrong: at this record (0: none in particular), and why, in a sentence."""
+
+    record: int
+    reason: str
+
+
+class AuditVerification(msgspec.Struct, frozen=True, kw_only=True):
+    """`records` and `checkpoints` were read; `finding` is None where the trail is whole. `head` is the last hash."""
+
+    records: int
+    checkpoints: int
+    head: str
+    finding: AuditFinding | None = None
+
+
+_ENCODER = msgspec.json.Encoder(order="sorted")
+
+
+def record_hash(
+    id: int,
+    time_ms: int,
+    operation: str,
+    actor_kind: str,
+    actor_id: str,
+    actor: str,
+    session_id: str,
+    network: str,
+    target_kind: str,
+    target_id: str,
+    target: str,
+    decision: str,
+    outcome: str,
+    intent: int | None,
+    detail: str,
+    previous: str,
+) -> str:
+    """The hash of a record: SHA-256, hexadecimal, of the JSON array of its values. `detail` is the text as stored."""
+    values = (
+        previous,
+        id,
+        time_ms,
+        operation,
+        actor_kind,
+        actor_id,
+        actor,
+        session_id,
+        network,
+        target_kind,
+        target_id,
+        target,
+        decision,
+        outcome,
+        intent,
+        detail,
+    )
+    return hashlib.sha256(_ENCODER.encode(values)).hexdigest()
+
+
+def detail_text(detail: dict[str, str]) -> str:
+    """The detail as it is stored and hashed: JSON with sorted keys."""
+    return _ENCODER.encode(detail).decode()
+
+
+def checkpoint_bytes(number: int, time_ms: int, count: int, head: str, previous: str, key_id: str) -> bytes:
+    """What is signed."""
+    return b"cybercorp audit checkpoint\0" + _ENCODER.encode((number, time_ms, count, head, previous, key_id))

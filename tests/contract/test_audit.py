@@ -1,0 +1,239 @@
+"""The audit trail on both databases: durable twice, chained, signed; whatever is changed later is found."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, text
+
+from cybercorp.core.clock import ManualClock
+from cybercorp.core.errors import ForbiddenError, StorageError
+from cybercorp.protocol.audit import GENESIS, AuditVerification, Decision, Outcome, record_hash
+from cybercorp.security.vault import Vault, new_key
+from cybercorp.server.services.audit import AuditService
+from cybercorp.server.services.audit_chain import ChainCheck
+from cybercorp.server.services.policy import OWNER
+from cybercorp.server.services.principals import Principal, PrincipalKind
+from cybercorp.store.records.database import Records
+from cybercorp.store.records.tables import AUDIT
+from tests.contract.conftest import Another
+
+ACTOR = Principal(kind=PrincipalKind.USER, id="user_1", name="ada", rights=OWNER, network="192.0.2.1")
+VAULT = Vault({1: new_key()}, 1)
+
+
+def service(records: Records, file: Path) -> AuditService:
+    return AuditService(records.audit, records.signing_keys, VAULT, ManualClock(), file)
+
+
+@pytest.fixture
+def audit(records: Records, tmp_path: Path) -> AuditService:
+    return service(records, tmp_path / "audit.jsonl")
+
+
+async def test_what_is_written_comes_back(records: Records, audit: AuditService) -> None:
+    """In order, chained from the first on, with who, where, what and why; control characters are spelled out."""
+    first = await audit.record("login.password", actor=ACTOR, detail={"client": "cli\x1b[2J"})
+    second = await audit.record("hosts.remove", actor_name="eve\x07", decision=Decision.REFUSED, network="::1")
+    page = await records.audit.page()
+    assert page.records == [first, second]
+    assert (first.previous, second.previous) == (GENESIS, first.hash)
+    assert first.detail == {"client": "cli\\x1b[2J"}
+    assert (second.actor, second.network, second.decision) == ("eve\\x07", "::1", Decision.REFUSED)
+    assert (await audit.verify()).finding is None
+
+
+async def test_filters(records: Records, audit: AuditService) -> None:
+    """By operation (also a noun's), actor, target, decision, time and place."""
+    for operation, target in (("user.create", "bob"), ("user.remove", "bob"), ("login.password", "")):
+        await audit.record(operation, actor=ACTOR, target_kind="user", target_id="user_2", target=target)
+    assert [one.id for one in (await records.audit.page(operations=["user.*"])).records] == [1, 2]
+    assert [one.id for one in (await records.audit.page(operations=["user.remove", "login.*"])).records] == [2, 3]
+    assert len((await records.audit.page(actor="ada")).records) == 3
+    assert len((await records.audit.page(target="bob")).records) == 2
+    assert (await records.audit.page(decision="refused")).records == []
+    page = await records.audit.page(limit=2)
+    assert page.next_after == 2
+    assert [one.id for one in (await records.audit.page(after=2)).records] == [3]
+    assert [one.id for one in (await records.audit.page(newest=True, limit=2)).records] == [2, 3]
+
+
+async def test_an_action_is_an_intent_and_an_outcome(records: Records, audit: AuditService) -> None:
+    """The intent is durable before the action runs; a failed one says with which code."""
+    async with audit.intend("hosts.remove", actor=ACTOR, target="web-1"):
+        (intent,) = (await records.audit.page()).records
+        assert intent.outcome is Outcome.INTENT
+    with pytest.raises(ForbiddenError):
+        async with audit.intend("hosts.remove", actor=ACTOR, target="web-2"):
+            raise ForbiddenError("no", code="mfa_required")
+    outcomes = [(one.outcome, one.intent, one.detail.get("error")) for one in (await records.audit.page()).records]
+    assert outcomes == [
+        (Outcome.INTENT, None, None),
+        (Outcome.DONE, 1, None),
+        (Outcome.INTENT, None, None),
+        (Outcome.FAILED, 3, "mfa_required"),
+    ]
+    assert await audit.close_open_intents() == 0
+
+
+async def test_an_intent_without_an_end_is_closed_as_unknown(records: Records, tmp_path: Path) -> None:
+    """A server that died between the two says so at its next start, once."""
+    before = service(records, tmp_path / "audit.jsonl")
+    await before.record("hosts.remove", actor=ACTOR, outcome=Outcome.INTENT, target="web-1")
+    after = service(records, tmp_path / "audit.jsonl")
+    assert await after.close_open_intents() == 1
+    assert await after.close_open_intents() == 0
+    closed = (await records.audit.page()).records[-1]
+    assert (closed.outcome, closed.intent, closed.target) == (Outcome.UNKNOWN, 1, "web-1")
+    assert (await after.verify()).finding is None
+
+
+async def test_no_durable_intent_no_action(records: Records, tmp_path: Path) -> None:
+    """Where either copy cannot be written the action does not begin; it goes on when both can."""
+    folder = tmp_path / "sink"
+    audit = service(records, folder / "audit.jsonl")
+    ran = False
+    with pytest.raises(StorageError):
+        async with audit.intend("hosts.remove", actor=ACTOR):
+            ran = True
+    assert not ran
+    assert audit.failing
+    folder.mkdir()
+    async with audit.intend("hosts.remove", actor=ACTOR):
+        ran = True
+    assert ran
+    assert not audit.failing
+    assert (await audit.verify()).finding is None
+
+
+async def test_many_at_once_on_two_instances(records: Records, tmp_path: Path, another: Another) -> None:
+    """Every record is there once, in one chain, whoever wrote it."""
+    other = await another()
+    here, there = service(records, tmp_path / "a.jsonl"), service(other, tmp_path / "b.jsonl")
+    await asyncio.gather(*(one.record(f"test.n{n}", actor=ACTOR) for n in range(100) for one in (here, there)))
+    await asyncio.gather(here.checkpoint(), there.checkpoint())
+    assert len((await records.audit.page(limit=1000)).records) == 200
+    for one in (here, there):
+        assert await one.verify() == AuditVerification(
+            records=200, checkpoints=len(await records.audit.checkpoints()), head=(await one.verify()).head
+        )
+
+
+async def written(audit: AuditService, records: Records, count: int = 60) -> list[list[Any]]:
+    """A trail with checkpoints in it, as rows."""
+    for number in range(count):
+        await audit.record(f"test.n{number % 7}", actor=ACTOR, target=f"host-{number}", detail={"n": str(number)})
+        if number % 20 == 19:
+            await audit.checkpoint()
+    return [list(row) async for rows in records.audit.stream() for row in rows]
+
+
+def mutate(rows: list[list[Any]], chance: random.Random) -> int:
+    """One change of a trail, as an attacker with the database would make it; the first record that it touches."""
+    at = chance.randrange(len(rows))
+    kind = chance.choice(["value", "delete", "truncate", "insert", "swap", "restamp"])
+    if kind == "value":
+        column = chance.choice([1, *range(2, 13), 14])
+        value = rows[at][column]
+        rows[at][column] = value + 1 if isinstance(value, int) else f"{value}x"
+    elif kind == "delete":
+        del rows[at]
+        if at == len(rows):
+            return at + 1
+    elif kind == "truncate":
+        del rows[at:]
+    elif kind == "insert":
+        rows.insert(at, [*rows[at]])
+    elif kind == "swap":
+        other = (at + 1) % len(rows)
+        rows[at], rows[other] = rows[other], rows[at]
+        at = min(at, other)
+    if kind == "restamp":  # a change with every later hash made anew: only what was signed or copied tells
+        rows[at][6] = "somebody else"
+        restamp(rows, at)
+    return at + 1
+
+
+def restamp(rows: list[list[Any]], start: int) -> None:
+    previous = rows[start - 1][16] if start else GENESIS
+    for number in range(start, len(rows)):
+        rows[number][0] = number + 1
+        rows[number][15] = previous
+        previous = rows[number][16] = record_hash(*rows[number][:16])
+
+
+async def test_a_thousand_mutations_are_all_found(records: Records, audit: AuditService) -> None:
+    """Each names a record at or, where only a signature tells, after the first that was touched; a clean one passes."""
+    rows = await written(audit, records)
+    keys = {one.id: bytes.fromhex(one.public_key) for one in await audit.keys()}
+    checkpoints = await records.audit.checkpoints()
+
+    def check(changed: Sequence[Sequence[Any]]) -> AuditVerification:
+        found = ChainCheck(checkpoints, keys)
+        found.take(changed)
+        return found.finish()
+
+    assert check(rows).finding is None
+    for seed in range(1000):
+        changed = [[*row] for row in rows]
+        first = mutate(changed, random.Random(seed))
+        found = check(changed).finding
+        assert found is not None, f"seed {seed} was not found"
+        assert found.record >= first, f"seed {seed}: {found} blames a record before {first}"
+
+
+async def test_the_second_copy_finds_what_was_not_signed_yet(records: Records, audit: AuditService) -> None:
+    """A tail that was cut or written anew after the last checkpoint is told by the file."""
+    rows = await written(audit, records, 50)  # 10 records after the last checkpoint
+    keys = {one.id: bytes.fromhex(one.public_key) for one in await audit.keys()}
+    checkpoints = await records.audit.checkpoints()
+    seen = await asyncio.to_thread(audit._copied)
+    assert len(seen) == 50
+    for change in (lambda made: made[:45], lambda made: restamped(made, 47)):
+        changed = change([[*row] for row in rows])
+        alone, both = ChainCheck(checkpoints, keys), ChainCheck(checkpoints, keys, seen)
+        alone.take(changed)
+        both.take(changed)
+        assert alone.finish().finding is None  # which is why there is a second copy
+        assert both.finish().finding is not None
+
+
+def restamped(rows: list[list[Any]], at: int) -> list[list[Any]]:
+    rows[at][6] = "somebody else"
+    restamp(rows, at)
+    return rows
+
+
+async def test_checkpoints_cannot_be_made_up(records: Records, audit: AuditService) -> None:
+    """Not without the key, not by leaving one out, not with an older one's signature."""
+    rows = await written(audit, records)
+    keys = {one.id: bytes.fromhex(one.public_key) for one in await audit.keys()}
+    good = await records.audit.checkpoints()
+    wrong = [good[:1] + good[2:], good[::-1], [], {}]
+    for checkpoints, believed in ((wrong[0], keys), (wrong[1], keys), (good, {}), (good, {good[0].key_id: bytes(32)})):
+        check = ChainCheck(checkpoints, believed)  # type: ignore[arg-type]
+        check.take(rows)
+        assert check.finish().finding is not None
+
+
+async def test_a_changed_database_is_found_from_outside(records: Records, audit: AuditService) -> None:
+    """The whole way: the real table is changed behind the service's back."""
+    await written(audit, records, 30)
+    async with records._connections.writing() as connection:
+        await connection.execute(text("UPDATE audit SET actor = 'nobody' WHERE id = 17"))
+    found = (await audit.verify()).finding
+    assert found is not None
+    assert found.record == 17
+
+
+async def test_rows_of_another_database_do_not_fit(records: Records, audit: AuditService) -> None:
+    """A record that was copied in behind the last one follows nothing."""
+    rows = await written(audit, records, 5)
+    async with records._connections.writing() as connection:
+        await connection.execute(insert(AUDIT).values([6, *rows[2][1:]]))
+    found = (await audit.verify()).finding
+    assert found is not None
+    assert found.record == 6
