@@ -47,12 +47,17 @@ def test_a_running_server_on_sqlite_and_its_copies(
     """Saved while it runs, restored to an empty folder and an empty database, both of which serve the same."""
     path = tmp_path / "all.zip"
     assert cybercorp(used.folder, "server", "backup", str(path)) == 0
-    assert "1 host, " in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "1 host, " in told.out
+    assert "opens only with the key" in told.err
     assert cybercorp(used.folder, "server", "backup", str(path)) != 0
     assert "exists already" in capsys.readouterr().err
     assert cybercorp(used.folder, "server", "restore", str(path)) != 0
     assert "nothing is ever overwritten" in capsys.readouterr().err
-    assert cybercorp(tmp_path / "new", "server", "restore", str(path)) == 0
+    assert cybercorp(tmp_path / "new", "server", "restore", str(path)) == 3
+    assert "--key-file" in capsys.readouterr().err
+    key = ("--key-file", str(used.folder / "key-encryption-key"))
+    assert cybercorp(tmp_path / "new", "server", "restore", str(path), *key) == 0
     assert cybercorp(tmp_path / "new", "server", "restore", str(path), "--to-database", fresh_database_url) == 0
     told = capsys.readouterr()
     assert "every chunk verified" in told.out
@@ -84,7 +89,8 @@ def test_moving_to_postgresql(
     assert "every chunk verified" in capsys.readouterr().out
     assert cybercorp(used.folder, *move) != 0
     assert "holds data already" in capsys.readouterr().err
-    with ServerThread(tmp_path / "other", database_url=fresh_database_url) as server:
+    key = f"file:{used.folder / 'key-encryption-key'}"
+    with ServerThread(tmp_path / "other", database_url=fresh_database_url, key_source=key) as server:
         assert counted(server) == 3
     assert counted(used) == 3
 

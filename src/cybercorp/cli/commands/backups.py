@@ -50,6 +50,9 @@ def backup(
         say(safe_text(damage, 500))
     size = format_bytes(target.stat().st_size)
     tell(f"{safe_text(str(target), 300)}: {backups.numbers_of(manifest.contents)}, {size}, read again and in order")
+    from cybercorp.cli.launch.backup_keys import key_needed
+
+    say(safe_text(key_needed(options.data_dir), 500))
     remark(f"Restore it with: cybercorp server restore {safe_text(str(target), 300)}")
 
 
@@ -57,6 +60,9 @@ def restore(
     context: typer.Context,
     path: Annotated[Path, typer.Argument(metavar="FILE", help="What `cybercorp server backup` wrote.")],
     to_database: ToDatabase = None,
+    key_file: Annotated[
+        Path | None, typer.Option("--key-file", metavar="KEY", help="The key that the backup opens with.")
+    ] = None,
 ) -> None:
     """Bring a backup to an empty data folder or database, of either kind, and check it. Nothing is overwritten."""
     options = options_of(context)
@@ -65,7 +71,7 @@ def restore(
     place = backups.place_of(options.data_dir, to_database)
     began = SystemClock().monotonic()
     with progress_bar("Verifying", unit="bytes") as verifying, progress_bar("Restoring", unit="rows") as restoring:
-        manifest, problems = backups.restore(path.expanduser(), place, verifying, restoring)
+        manifest, problems = backups.restore(path.expanduser(), place, verifying, restoring, key_file)
     _report(problems, place)
     took = SystemClock().monotonic() - began
     what = backups.numbers_of(manifest.contents)

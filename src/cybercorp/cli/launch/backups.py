@@ -11,12 +11,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from cybercorp.cli.launch.backup_keys import restored_key
 from cybercorp.cli.launch.databases import RECORDS_FILE, SAMPLES_FILE, check_databases
 from cybercorp.cli.launch.postgres import check_database
 from cybercorp.core.clock import SystemClock
 from cybercorp.core.errors import InvalidInputError
+from cybercorp.core.paths import write_private_file
 from cybercorp.core.settings import load_settings
 from cybercorp.core.units import format_decimal
+from cybercorp.security.key_sources import KEY_FILE, format_key
 from cybercorp.server.settings import ServerSettings
 from cybercorp.store.backups.archive import Archive, Manifest, write_archive
 from cybercorp.store.backups.contents import Contents, Source
@@ -58,11 +61,21 @@ def back_up(place: Place, path: Path, tell: Tell, *, replace: bool) -> Manifest:
         return write_archive(path, source, str(place), SystemClock().now_ms(), tell, replace=replace)
 
 
-def restore(path: Path, place: Place, verifying: Tell, restoring: Tell) -> tuple[Manifest, list[str]]:
-    """Verify a file and bring what is in it to an empty place; also what the check found wrong afterwards."""
+def restore(
+    path: Path, place: Place, verifying: Tell, restoring: Tell, key_file: Path | None = None
+) -> tuple[Manifest, list[str]]:
+    """Verify a file and bring what is in it to an empty place; also what the check found wrong afterwards.
+
+    `key_file` holds the key that the backup's data keys are wrapped with; it is copied to the data folder. Raises
+    AccessError (`key_missing`) before anything is made where neither it nor the server's settings have that key.
+    """
     with Archive(path) as archive:
         archive.verify(verifying)
-        return archive.manifest, _fill(archive, place, restoring)
+        key = restored_key(archive.records("data_keys"), place.folder, key_file)
+        problems = _fill(archive, place, restoring)
+        if key is not None:
+            write_private_file(place.folder / KEY_FILE, format_key(key.key))
+        return archive.manifest, problems
 
 
 def move(place: Place, goal: Place, tell: Tell) -> tuple[Contents, list[str]]:

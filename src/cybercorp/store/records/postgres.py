@@ -37,7 +37,10 @@ def postgres_engine(connect: Callable[[], Awaitable[Connection]], size: int) -> 
 
 
 async def writer_connection(database: Database, *, shared: bool = False) -> Connection:
-    """The session that may write, with its schema made; `shared`: others may write as well. Raises ConflictError (`storage_in_use`), StorageErrors."""
+    """The session that may write, with its schema made; `shared`: others may write as well.
+
+    Raises ConflictError (`storage_in_use`), StorageErrors.
+    """
     connection = await database.connect_async()
     try:
         await connection.set_autocommit(True)
