@@ -13,8 +13,9 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from cybercorp.protocol.live import Topic
+from cybercorp.protocol.permissions import Permission
 from cybercorp.protocol.problems import Problem
-from cybercorp.protocol.registry import MESSAGES, TOPIC_PERMISSIONS, Permission
+from cybercorp.protocol.registry import MESSAGES, TOPIC_PERMISSIONS
 from cybercorp.security.tokens import TokenKind, new_token
 from cybercorp.server.api.guards import ANONYMOUS
 from cybercorp.server.app import make_app

@@ -13,30 +13,12 @@ import msgspec
 
 from cybercorp.core.errors import MalformedMessageError, VersionMismatchError
 from cybercorp.protocol import agents, live
+from cybercorp.protocol.permissions import Permission
 from cybercorp.protocol.problems import Problem
 from cybercorp.protocol.processes import ProcessTable
 from cybercorp.protocol.servers import PROTOCOL_VERSION
 
 Format = Literal["msgpack", "json"]
-
-
-class Permission(StrEnum):
-    """`noun:verb`. A handler or a message without one does not start."""
-
-    AGENT_CONNECT = "agents:connect"
-    AGENT_ENROL = "agents:enrol"
-    HOSTS_VIEW = "hosts:view"
-    HOSTS_EDIT = "hosts:edit"
-    METRICS_VIEW = "metrics:view"
-    PROCESSES_VIEW = "processes:view"
-    EVENTS_VIEW = "events:view"
-    SERVER_VIEW = "server:view"
-    RECORDINGS_EXPORT = "recordings:export"
-    LIVE_CONNECT = "live:connect"
-
-
-CHANGING: Final = frozenset({Permission.AGENT_CONNECT, Permission.AGENT_ENROL, Permission.HOSTS_EDIT})
-CONTROL: Final = frozenset({Permission.AGENT_ENROL, Permission.HOSTS_EDIT})
 
 
 class Direction(StrEnum):

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from cybercorp.core.errors import CyberCorpError, MalformedMessageError, VersionMismatchError
 from cybercorp.protocol.agents import Record, Records
 from cybercorp.protocol.live import Subscribe, Topic
-from cybercorp.protocol.registry import MESSAGES, TOPIC_PERMISSIONS, Codec, Direction, Format, Permission
+from cybercorp.protocol.permissions import Permission
+from cybercorp.protocol.registry import MESSAGES, TOPIC_PERMISSIONS, Codec, Direction, Format
 
 FORMATS: list[Format] = ["msgpack", "json"]
 

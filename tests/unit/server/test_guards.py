@@ -4,7 +4,7 @@ import pytest
 from litestar import Litestar, get
 
 from cybercorp.core.errors import InternalError
-from cybercorp.protocol.registry import Permission
+from cybercorp.protocol.permissions import Permission
 from cybercorp.server.api.guards import ANONYMOUS, check_permissions
 
 

@@ -9,7 +9,7 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
 from cybercorp.protocol.agents import EnrolAnswer, Enrolment, EnrolmentRequest, EnrolRequest
-from cybercorp.protocol.registry import Permission
+from cybercorp.protocol.permissions import Permission
 from cybercorp.server.api.guards import ANONYMOUS
 from cybercorp.server.api.responses import problems
 from cybercorp.server.bearer import bearer_token

@@ -6,7 +6,7 @@ from typing import Any
 
 from litestar import Controller, Request, Response, get
 
-from cybercorp.protocol.registry import Permission
+from cybercorp.protocol.permissions import Permission
 from cybercorp.server.api.reference import POLICY, render_reference
 
 _OPTIONS: dict[str, Any] = {"permission": Permission.SERVER_VIEW, "browser": True}

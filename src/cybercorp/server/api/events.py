@@ -9,7 +9,7 @@ from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
 from cybercorp.protocol.events import EventsPage
-from cybercorp.protocol.registry import Permission
+from cybercorp.protocol.permissions import Permission
 from cybercorp.server.api.responses import problems
 from cybercorp.server.wiring import Services
 

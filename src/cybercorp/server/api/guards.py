@@ -9,7 +9,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
 from cybercorp.core.errors import InternalError
-from cybercorp.protocol.registry import Permission
+from cybercorp.protocol.permissions import Permission
 from cybercorp.server.bearer import basic_password, bearer_token
 from cybercorp.server.services.access import unauthenticated
 from cybercorp.server.services.principals import Principal

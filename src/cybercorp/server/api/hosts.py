@@ -10,8 +10,8 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 
 from cybercorp.protocol.hosts import Host, HostChange, HostSort, HostsWindow
 from cybercorp.protocol.metrics import HostLatest
+from cybercorp.protocol.permissions import Permission
 from cybercorp.protocol.processes import HostProcesses, ProcessEvents
-from cybercorp.protocol.registry import Permission
 from cybercorp.server.api.parameters import AtMs, Selectors
 from cybercorp.server.api.responses import problems
 from cybercorp.server.services.process_events import MAX_EVENTS

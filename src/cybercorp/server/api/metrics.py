@@ -18,7 +18,7 @@ from cybercorp.protocol.metrics import (
     QueryAnswer,
     Ranking,
 )
-from cybercorp.protocol.registry import Permission
+from cybercorp.protocol.permissions import Permission
 from cybercorp.server.api.parameters import Selectors
 from cybercorp.server.api.responses import TypedStream, problems
 from cybercorp.server.services.exports import ExportFormat, ExportRequest

@@ -9,8 +9,8 @@ from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 from litestar.response import Stream
 
+from cybercorp.protocol.permissions import Permission
 from cybercorp.protocol.recordings import MEDIA_TYPE, SUFFIX
-from cybercorp.protocol.registry import Permission
 from cybercorp.server.api.parameters import Selectors
 from cybercorp.server.api.responses import problems
 from cybercorp.server.wiring import Services

@@ -5,7 +5,7 @@ from __future__ import annotations
 from litestar import Controller, Response, get
 from litestar.di import NamedDependency
 
-from cybercorp.protocol.registry import Permission
+from cybercorp.protocol.permissions import Permission
 from cybercorp.protocol.servers import Health, ServerInfo
 from cybercorp.server.api.guards import ANONYMOUS
 from cybercorp.server.api.responses import problems

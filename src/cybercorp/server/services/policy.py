@@ -1,26 +1,161 @@
-"""What somebody may, and where."""
+"""What somebody may, and where: roles bound to users, in memory, looked up whenever it matters.
+
+A right holds where an allowance's scope means the host and no denial's does. Permissions that are not of a host hold
+through allowances without a scope only; a denial takes them away whatever its scope.
+"""
 
 from __future__ import annotations
 
-from cybercorp.protocol.registry import Permission
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+
+from cybercorp.core.clock import Clock
+from cybercorp.protocol.permissions import OF_AGENTS, OF_EVERYBODY, OF_HOSTS, SHIPPED_ROLES, Permission
+from cybercorp.protocol.roles import Effect, parse_scope
+from cybercorp.protocol.selectors import HostSelector
 from cybercorp.server.services.fleet import LiveHost
+from cybercorp.store.records.roles import BindingRepository, RoleRepository
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """Permissions on the hosts of a scope (None: everywhere), until a time in Unix milliseconds (None: always)."""
+
+    permissions: frozenset[Permission]
+    scope: HostSelector | None = None
+    starts_at_ms: int = 0
+    expires_at_ms: int | None = None
+
+    def covers(self, permission: Permission, host: LiveHost | None, now_ms: int) -> bool:
+        """Whether it is about this permission, on this host; without a host: on any at all."""
+        if permission not in self.permissions or not self.holds(now_ms):
+            return False
+        if self.scope is None:
+            return True
+        return permission in OF_HOSTS and (host is None or self.scope.matches("", host.row.labels))
+
+    def holds(self, now_ms: int) -> bool:
+        return self.starts_at_ms <= now_ms and (self.expires_at_ms is None or now_ms < self.expires_at_ms)
 
 
 class Rights:
-    """What one principal may. `everywhere` are the permissions that hold for every host."""
+    """What one principal may. `within` are further bounds, of each of which something must allow it as well."""
 
-    def __init__(self, everywhere: frozenset[Permission]) -> None:
-        self._everywhere = everywhere
+    def __init__(
+        self,
+        allowed: Iterable[Grant] = (),
+        denied: Iterable[Grant] = (),
+        clock: Clock | None = None,
+        within: Iterable[Grant] = (),
+    ) -> None:
+        self._allowed = tuple(allowed)
+        self._denied = tuple(denied)
+        self._clock = clock
+        self._within = tuple(within)
 
     def allows(self, permission: Permission, host: LiveHost | None = None) -> bool:
         """Whether it may: for this host, or without one for any host at all."""
-        return permission in self._everywhere
+        now_ms = self._now_ms()
+        if not any(one.covers(permission, host, now_ms) for one in self._allowed):
+            return False
+        if self._within and not all(one.covers(permission, host, now_ms) for one in self._within):
+            return False
+        return not any(self._denies(one, permission, host, now_ms) for one in self._denied)
 
     def everywhere(self, permission: Permission) -> bool:
         """Whether it may for every host there is and will be."""
-        return permission in self._everywhere
+        now_ms = self._now_ms()
+        bounded = any(one.scope is not None or permission not in one.permissions for one in self._within)
+        if bounded or any(permission in one.permissions and one.holds(now_ms) for one in self._denied):
+            return False
+        return any(one.scope is None and one.covers(permission, None, now_ms) for one in self._allowed)
+
+    def permissions(self) -> frozenset[Permission]:
+        """Those that it has anywhere."""
+        return frozenset(one for one in Permission if self.allows(one))
+
+    def visible(self, permission: Permission, hosts: Iterable[LiveHost]) -> list[LiveHost]:
+        """The hosts for which it may."""
+        if self.everywhere(permission):
+            return list(hosts)
+        return [host for host in hosts if self.allows(permission, host)]
+
+    def bounded(self, *within: Grant) -> Rights:
+        """The same, and no more than these allow: for a token, a wallboard."""
+        return Rights(self._allowed, self._denied, self._clock, (*self._within, *within))
+
+    def covers(self, permission: Permission, scope: HostSelector | None) -> bool:
+        """Whether it may for all that a scope can mean: nobody grants what they lack."""
+        if self.everywhere(permission):
+            return True
+        now_ms = self._now_ms()
+        if scope is None or self._denied or self._within:
+            return False
+        return any(
+            permission in one.permissions
+            and one.holds(now_ms)
+            and one.scope is not None
+            and set(one.scope.words) <= set(scope.words)
+            for one in self._allowed
+        )
+
+    def _denies(self, grant: Grant, permission: Permission, host: LiveHost | None, now_ms: int) -> bool:
+        if permission not in grant.permissions or not grant.holds(now_ms):
+            return False
+        if grant.scope is None or permission not in OF_HOSTS:
+            return True
+        return host is not None and grant.scope.matches("", host.row.labels)
+
+    def _now_ms(self) -> int:
+        return self._clock.now_ms() if self._clock else 0
 
 
-NOBODY = Rights(frozenset())
-OWNER = Rights(frozenset(Permission) - {Permission.AGENT_CONNECT})
-AGENT = Rights(frozenset({Permission.AGENT_CONNECT}))
+NOBODY = Rights()
+OWNER = Rights([Grant(frozenset(Permission) - OF_AGENTS)])
+AGENT = Rights([Grant(OF_AGENTS)])
+
+
+class Policy:
+    """Roles and bindings of all users. `load` reads them again; `on_changed` is called where something is different."""
+
+    def __init__(self, roles: RoleRepository, bindings: BindingRepository, clock: Clock) -> None:
+        self._roles = roles
+        self._bindings = bindings
+        self._clock = clock
+        self._by_user: dict[str, Rights] = {}
+        self._state: object = None
+        self._everybody = Grant(OF_EVERYBODY)
+        self.on_changed: Callable[[], None] = lambda: None
+        self.roles: Mapping[str, frozenset[Permission]] = {}
+        self.revision = 0
+
+    async def load(self) -> bool:
+        """Read what is stored; True where it was another than before."""
+        roles, bindings = await self._roles.list_(), await self._bindings.list_()
+        state = (tuple((row.name, tuple(row.permissions)) for row in roles), tuple(bindings))
+        if state == self._state:
+            return False
+        known = {name: permissions for name, (_, permissions) in SHIPPED_ROLES.items()}
+        values = set(Permission)
+        known |= {
+            row.name: frozenset(Permission(one) for one in row.permissions if one in values) - OF_AGENTS
+            for row in roles
+        }
+        allowed: dict[str, list[Grant]] = {}
+        denied: dict[str, list[Grant]] = {}
+        for row in bindings:
+            scope = parse_scope(row.scope) if row.scope else None
+            grant = Grant(known.get(row.role, frozenset()), scope, row.starts_at_ms, row.expires_at_ms)
+            (denied if row.effect == Effect.DENY else allowed).setdefault(row.user_id, []).append(grant)
+        self._by_user = {
+            user: Rights([self._everybody, *allowed.get(user, ())], denied.get(user, ()), self._clock)
+            for user in {*allowed, *denied}
+        }
+        self.roles, self._state = known, state
+        self.revision += 1
+        self.on_changed()
+        return True
+
+    def rights_of(self, user_id: str) -> Rights:
+        """The rights of a user as they are now."""
+        return self._by_user.get(user_id) or Rights([self._everybody], (), self._clock)

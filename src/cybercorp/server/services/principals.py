@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from cybercorp.core.errors import ForbiddenError, StepUpRequiredError
-from cybercorp.protocol.registry import CHANGING, CONTROL, Permission
+from cybercorp.protocol.permissions import CONTROL, VIEW, Permission
 from cybercorp.server.services.fleet import LiveHost
 from cybercorp.server.services.policy import NOBODY, Rights
 
@@ -44,13 +44,13 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
     def may(self, permission: Permission, host: LiveHost | None = None) -> bool:
         """Whether the rights hold it: for this host, or without one for any host at all."""
-        if self.viewing_only and permission in CHANGING:
+        if self.viewing_only and permission not in VIEW:
             return False
         return self.rights.allows(permission, host) and not self._lacks_factor(permission)
 
     def require(self, permission: Permission, host: LiveHost | None = None) -> None:
         """Raises ForbiddenError (`recording`, `mfa_required`) that says what is missing."""
-        if self.viewing_only and permission in CHANGING:
+        if self.viewing_only and permission not in VIEW:
             raise ForbiddenError("This is a recording: it can be looked at, not changed.", code="recording")
         if not self.rights.allows(permission, host):
             raise ForbiddenError(

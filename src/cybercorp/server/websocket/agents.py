@@ -13,7 +13,8 @@ from cybercorp.core.errors import CyberCorpError, LimitExceededError, MalformedM
 from cybercorp.core.version import VERSION
 from cybercorp.protocol.agents import Hello, Welcome
 from cybercorp.protocol.events import EventKind, Severity
-from cybercorp.protocol.registry import Codec, Direction, Permission
+from cybercorp.protocol.permissions import Permission
+from cybercorp.protocol.registry import Codec, Direction
 from cybercorp.protocol.servers import MAX_MESSAGE_BYTES
 from cybercorp.server.problems import problem_of
 from cybercorp.server.services.agents import AgentLink

@@ -10,8 +10,9 @@ import msgspec
 from litestar import WebSocket
 
 from cybercorp.core.errors import CyberCorpError, VersionMismatchError
+from cybercorp.protocol.permissions import Permission
 from cybercorp.protocol.problems import PROBLEM_MEDIA_TYPE
-from cybercorp.protocol.registry import Codec, Format, Permission
+from cybercorp.protocol.registry import Codec, Format
 from cybercorp.protocol.servers import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 from cybercorp.server.bearer import bearer_token
 from cybercorp.server.problems import problem_of

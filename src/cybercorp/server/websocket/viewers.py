@@ -10,7 +10,8 @@ from litestar.di import NamedDependency
 
 from cybercorp.core.errors import CyberCorpError, VersionMismatchError
 from cybercorp.protocol.live import Subscribe, Unsubscribe
-from cybercorp.protocol.registry import TOPIC_PERMISSIONS, Direction, Permission
+from cybercorp.protocol.permissions import Permission
+from cybercorp.protocol.registry import TOPIC_PERMISSIONS, Direction
 from cybercorp.server.problems import problem_of
 from cybercorp.server.services.live import LiveService
 from cybercorp.server.services.principals import Principal

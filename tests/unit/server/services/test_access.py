@@ -7,7 +7,7 @@ import pytest
 
 from cybercorp.core.clock import ManualClock
 from cybercorp.core.errors import ForbiddenError, UnauthenticatedError
-from cybercorp.protocol.registry import Permission
+from cybercorp.protocol.permissions import Permission
 from cybercorp.security.tokens import TokenKind, new_token, token_hash
 from cybercorp.server.services.access import AccessService
 from cybercorp.server.services.principals import PrincipalKind

@@ -1,0 +1,170 @@
+"""Second factors: TOTP (RFC 6238) with each step good once, recovery codes with each good once."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import secrets
+
+from cybercorp.core.clock import Clock
+from cybercorp.core.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError
+from cybercorp.core.ids import new_id
+from cybercorp.protocol.mfa import Factor, FactorKind, Factors, RecoveryCodes, TotpSetup
+from cybercorp.security.vault import Vault
+from cybercorp.server.services.passwords import Passwords
+from cybercorp.store.records.factors import FactorRepository, FactorRow
+
+STEP_S = 30
+RECOVERY_CODES = 10
+MAX_FACTORS = 10
+ISSUER = "CyberCorp"
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that is mistaken for something else
+
+
+class MfaService:
+    def __init__(self, factors: FactorRepository, passwords: Passwords, vault: Vault, clock: Clock) -> None:
+        self._factors = factors
+        self._passwords = passwords
+        self._vault = vault
+        self._clock = clock
+
+    async def list_(self, user_id: str) -> Factors:
+        """What a user has set up."""
+        rows = await self._factors.list_(user_id)
+        shown = [_factor(row) for row in rows if row.kind != FactorKind.RECOVERY]
+        left = sum(row.kind == FactorKind.RECOVERY and row.used_at_ms is None for row in rows)
+        return Factors(factors=shown, recovery_codes_left=left)
+
+    async def kinds(self, user_id: str) -> set[str]:
+        """The kinds of factors that a log-in must or may show."""
+        return {row.kind for row in await self._factors.list_(user_id)}
+
+    async def begin_totp(self, user_id: str, user_name: str, name: str) -> TotpSetup:
+        """A new secret, which counts once `confirm_totp` has seen a code of it. Raises ConflictError."""
+        import pyotp
+
+        rows = await self._factors.list_(user_id, unconfirmed=True)
+        if sum(row.kind != FactorKind.RECOVERY for row in rows) >= MAX_FACTORS:
+            for row in rows:
+                if row.confirmed_at_ms is None:
+                    await self._factors.remove(user_id, id=row.id)
+            if sum(row.confirmed_at_ms is not None and row.kind != FactorKind.RECOVERY for row in rows) >= MAX_FACTORS:
+                raise ConflictError(f"There are {MAX_FACTORS} factors already.", hint="Remove one: cybercorp mfa.")
+        factor_id, raw = new_id("factor"), secrets.token_bytes(20)
+        secret = base64.b32encode(raw).decode("ascii")
+        sealed = self._vault.seal(raw, table="factors", column="secret", row=factor_id)
+        await self._factors.add(
+            [
+                FactorRow(
+                    id=factor_id,
+                    user_id=user_id,
+                    kind=FactorKind.TOTP,
+                    name=name[:64] or "authenticator",
+                    secret=sealed,
+                    created_at_ms=self._clock.now_ms(),
+                )
+            ]
+        )
+        uri = pyotp.TOTP(secret).provisioning_uri(name=user_name, issuer_name=ISSUER)
+        return TotpSetup(factor_id=factor_id, uri=uri, secret=secret)
+
+    async def confirm_totp(self, user_id: str, factor_id: str, code: str) -> RecoveryCodes:
+        """The factor counts from now on; with the first one come recovery codes. Raises InvalidInputError."""
+        row = await self._factors.find(factor_id)
+        if row is None or row.user_id != user_id or row.kind != FactorKind.TOTP:
+            raise _unknown_factor()
+        step = self._matching_step(row, code)
+        if step is None or not await self._factors.confirm(row.id, step, self._clock.now_ms()):
+            raise InvalidInputError(
+                "This code is not right.",
+                hint="Type the six digits that the app shows now; check that the clocks of both agree.",
+                code="wrong_code",
+            )
+        rows = await self._factors.list_(user_id)
+        if any(one.kind == FactorKind.RECOVERY and one.used_at_ms is None for one in rows):
+            return RecoveryCodes(codes=[])
+        return await self.renew_recovery_codes(user_id)
+
+    async def renew_recovery_codes(self, user_id: str) -> RecoveryCodes:
+        """Ten new ones; the ones before are worth nothing."""
+        rows, codes = [], []
+        for number in range(RECOVERY_CODES):
+            secret = "-".join("".join(secrets.choice(_ALPHABET) for _ in range(5)) for _ in range(3))
+            codes.append(f"{number}{secret}")
+            rows.append(
+                FactorRow(
+                    id=new_id("factor"),
+                    user_id=user_id,
+                    kind=FactorKind.RECOVERY,
+                    name=str(number),
+                    secret=await self._passwords.hash(codes[-1]),
+                    created_at_ms=self._clock.now_ms(),
+                    confirmed_at_ms=self._clock.now_ms(),
+                )
+            )
+        await self._factors.remove(user_id, kind=FactorKind.RECOVERY)
+        await self._factors.add(rows)
+        return RecoveryCodes(codes=codes)
+
+    async def check_code(self, user_id: str, code: str) -> str | None:
+        """The kind of factor that this code proves, which uses it up; None where it proves nothing."""
+        typed = code.strip().replace(" ", "").lower()
+        rows = await self._factors.list_(user_id)
+        if typed.isascii() and typed.isdigit() and len(typed) == 6:
+            for row in rows:
+                if row.kind == FactorKind.TOTP:
+                    step = self._matching_step(row, typed)
+                    if step is not None and await self._factors.take_step(row.id, step, self._clock.now_ms()):
+                        return FactorKind.TOTP
+            return None
+        for row in rows:  # the first character says which one it is: one hash to compute, not ten
+            if row.kind == FactorKind.RECOVERY and row.used_at_ms is None and typed[:1] == row.name:
+                right = await self._passwords.verify(row.secret, typed)
+                return (
+                    FactorKind.RECOVERY
+                    if right and await self._factors.take_once(row.id, self._clock.now_ms())
+                    else None
+                )
+        return None
+
+    async def remove(self, user_id: str, factor_id: str) -> None:
+        """Raises NotFoundError (`factor_not_found`). With the last real factor the recovery codes go as well."""
+        if not await self._factors.remove(user_id, id=factor_id):
+            raise _unknown_factor()
+        if not any(row.kind != FactorKind.RECOVERY for row in await self._factors.list_(user_id)):
+            await self._factors.remove(user_id, kind=FactorKind.RECOVERY)
+
+    async def remove_all(self, user_id: str) -> int:
+        """An admin's help for somebody who has lost everything; returns how many."""
+        return await self._factors.remove(user_id)
+
+    def _matching_step(self, row: FactorRow, code: str) -> int | None:
+        """This step or the one before, compared in constant time."""
+        import pyotp
+
+        raw = self._vault.open(row.secret, table="factors", column="secret", row=row.id)
+        totp = pyotp.TOTP(base64.b32encode(raw).decode("ascii"))
+        typed = code.strip().replace(" ", "")
+        now = self._clock.now_ms() // 1000 // STEP_S
+        for step in (now, now - 1):
+            if hmac.compare_digest(totp.at(step * STEP_S).encode(), typed.encode("utf-8", "replace")):
+                return step
+        return None
+
+
+def wrong_code() -> ForbiddenError:
+    return ForbiddenError("This code is not right, or was used before.", hint="Wait for the next one.", code="mfa")
+
+
+def _factor(row: FactorRow) -> Factor:
+    return Factor(
+        id=row.id,
+        kind=FactorKind(row.kind),
+        name=row.name,
+        created_at_ms=row.created_at_ms,
+        used_at_ms=row.used_at_ms,
+    )
+
+
+def _unknown_factor() -> NotFoundError:
+    return NotFoundError("There is no such factor.", hint="List them: cybercorp mfa.", code="factor_not_found")
