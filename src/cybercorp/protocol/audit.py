@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -84,6 +85,14 @@ class AuditKey(msgspec.Struct, frozen=True, kw_only=True):
     created_at_ms: int
 
 
+class AuditLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A line of the second copy and of an export: one of the three."""
+
+    record: AuditRecord | None = None
+    checkpoint: AuditCheckpoint | None = None
+    key: AuditKey | None = None
+
+
 class AuditFinding(msgspec.Struct, frozen=True, kw_only=True):
     """The first thing that is wrong: at this record (0: none in particular), and why, in a sentence."""
 
@@ -141,6 +150,12 @@ def record_hash(
         detail,
     )
     return hashlib.sha256(_ENCODER.encode(values)).hexdigest()
+
+
+def row_of(record: AuditRecord) -> tuple[Any, ...]:
+    """A record as the table holds it: its values in the order of the columns."""
+    detail = detail_text(record.detail)
+    return tuple(detail if name == "detail" else getattr(record, name) for name in AuditRecord.__struct_fields__)
 
 
 def detail_text(detail: dict[str, str]) -> str:

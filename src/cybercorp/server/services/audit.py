@@ -4,48 +4,52 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from cybercorp.core.clock import Clock
-from cybercorp.core.errors import CyberCorpError
-from cybercorp.protocol.audit import AuditKey, AuditRecord, AuditVerification, Decision, Outcome
+from cybercorp.core.errors import CyberCorpError, InvalidInputError
+from cybercorp.protocol.audit import (
+    AuditKey,
+    AuditLine,
+    AuditPage,
+    AuditRecord,
+    AuditVerification,
+    Decision,
+    Outcome,
+)
+from cybercorp.security.audit_chain import ChainCheck, public_half
 from cybercorp.security.display import safe_text
 from cybercorp.security.vault import Vault
-from cybercorp.server.services.audit_chain import ChainCheck, sign_checkpoint
-from cybercorp.server.services.audit_file import AuditFile, AuditLine, read_lines
-from cybercorp.server.services.keys import signing_key
+from cybercorp.server.services.audit_file import AuditFile, file_size, read_lines
+from cybercorp.server.services.audit_writer import AuditWriter
 from cybercorp.server.services.principals import Principal
 from cybercorp.store.records.audit import AuditRepository, NewRecord
 from cybercorp.store.records.signing_keys import Purpose, SigningKeyRepository
 
-CHECKPOINT_RECORDS = 256
 MAX_DETAIL = 2000
-_LOG = logging.getLogger("cybercorp.audit")
+MAX_PAGE = 1_000
 
 
 class AuditService:
     """`record` and `intend` return when what they wrote is durable twice; they raise StorageError otherwise."""
 
     def __init__(
-        self,
-        audit: AuditRepository,
-        keys: SigningKeyRepository,
-        vault: Vault,
-        clock: Clock,
-        file: Path,
+        self, audit: AuditRepository, keys: SigningKeyRepository, vault: Vault, clock: Clock, file: Path
     ) -> None:
         self._audit = audit
         self._keys = keys
         self._vault = vault
         self._clock = clock
-        self._file = AuditFile(file)
-        self._writing = asyncio.Lock()
-        self._waiting: list[tuple[NewRecord, asyncio.Future[AuditRecord]]] = []
-        self._writer: asyncio.Task[None] | None = None
-        self._unsigned = 0
-        self.failing = ""
+        self._path = file
+        self._writer = AuditWriter(audit, keys, vault, clock, AuditFile(file))
+
+    @property
+    def failing(self) -> str:
+        """Why nothing can be written down now; empty where it can."""
+        return self._writer.failing
 
     async def record(
         self,
@@ -80,13 +84,9 @@ class AuditService:
             decision=str(decision),
             outcome=str(outcome),
             intent=intent,
-            detail={key: safe_text(value, MAX_DETAIL) for key, value in (detail or {}).items()},
+            detail={safe_text(key): safe_text(value, MAX_DETAIL) for key, value in (detail or {}).items()},
         )
-        future: asyncio.Future[AuditRecord] = asyncio.get_running_loop().create_future()
-        self._waiting.append((new, future))
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.create_task(self._write_waiting())
-        return await future
+        return await self._writer.append(new)
 
     @contextlib.asynccontextmanager
     async def intend(
@@ -101,119 +101,123 @@ class AuditService:
     ) -> AsyncIterator[AuditRecord]:
         """What is done inside was written down before, and what came of it is after.
 
-        Where the outcome cannot be written it stays open, and is closed as unknown at the next start.
+        Raises StorageError before anything is done. See `settle` for an outcome that cannot be written.
         """
-
-        async def write(outcome: Outcome, more: Mapping[str, str], intent: int | None) -> AuditRecord:
-            return await self.record(
-                operation,
-                actor=actor,
-                outcome=outcome,
-                target_kind=target_kind,
-                target_id=target_id,
-                target=target,
-                detail={**(detail or {}), **more},
-                intent=intent,
-            )
-
-        intent = await write(Outcome.INTENT, {}, None)
+        intent = await self.record(
+            operation,
+            actor=actor,
+            outcome=Outcome.INTENT,
+            target_kind=target_kind,
+            target_id=target_id,
+            target=target,
+            detail=detail,
+        )
         try:
             yield intent
         except BaseException as error:
-            why = error.error_code if isinstance(error, CyberCorpError) else type(error).__name__
-            with contextlib.suppress(CyberCorpError):
-                await write(Outcome.FAILED, {"error": why}, intent.id)
+            await self.settle(intent, error.error_code if isinstance(error, CyberCorpError) else type(error).__name__)
             raise
-        await write(Outcome.DONE, {}, intent.id)
+        await self.settle(intent)
+
+    async def settle(self, intent: AuditRecord, error: str = "", *, outcome: Outcome | None = None) -> None:
+        """Write down what came of an intent: done, or failed with this code. Raises nothing: it has happened.
+
+        What cannot be written now is written as soon as anything can be; where the server ends before, the next start
+        closes the intent as unknown.
+        """
+        values = {name: getattr(intent, name) for name in NewRecord.__struct_fields__}
+        detail = {**intent.detail, "error": error} if error else intent.detail
+        values |= {
+            "time_ms": self._clock.now_ms(),
+            "outcome": outcome or (Outcome.FAILED if error else Outcome.DONE),
+            "intent": intent.id,
+            "detail": detail,
+        }
+        new = NewRecord(**values)
+        try:
+            await self._writer.append(new)
+        except CyberCorpError:
+            self._writer.owe(new)
 
     async def close_open_intents(self) -> int:
         """At start: what was begun and has no outcome ended with the server; say so. Returns how many."""
         found = await self._audit.open_intents()
         for one in found:
-            await self.record(
-                one.operation,
-                outcome=Outcome.UNKNOWN,
-                target_kind=one.target_kind,
-                target_id=one.target_id,
-                target=one.target,
-                detail={"reason": "the server ended before the outcome was written"},
-                intent=one.id,
+            closed = msgspec.structs.replace(
+                one, detail={**one.detail, "reason": "the server ended before the outcome was written"}
             )
+            await self.settle(closed, outcome=Outcome.UNKNOWN)
         return len(found)
 
     async def checkpoint(self) -> bool:
-        """Sign what there is, where something is unsigned. Raises StorageError."""
-        async with self._writing:
-            if not self._unsigned:
-                return False
-            await self._checkpoint()
-            return True
+        """Write what is owed, sign what there is, where something is unsigned. Raises StorageError."""
+        return await self._writer.checkpoint()
 
     async def keys(self) -> list[AuditKey]:
-        """The public keys whose signatures count."""
+        """The public keys that signed, newest first."""
         rows = await self._keys.list_(Purpose.AUDIT, self._vault)
         return [AuditKey(id=row.id, public_key=row.public_key.hex(), created_at_ms=row.created_at_ms) for row in rows]
 
-    async def verify(self) -> AuditVerification:
-        """Check the whole chain, its checkpoints and the second copy. Raises StorageError where it cannot be read."""
-        keys = {row.id: row.public_key for row in await self._keys.list_(Purpose.AUDIT, self._vault)}
-        seen = await asyncio.to_thread(self._copied)
-        check = ChainCheck(await self._audit.checkpoints(), keys, seen)
-        async for rows in self._audit.stream():
-            if not await asyncio.to_thread(check.take, rows):
+    async def verify(self, anchor: tuple[int, str] | None = None) -> AuditVerification:
+        """Check the whole chain, its checkpoints and the second copy. Raises StorageError where it cannot be read.
+
+        `anchor` is a (count, head) that an earlier check told. A signature counts for the newest checkpoint only where
+        the vault holds the private half of its key: whoever can write the database cannot make that up.
+        """
+        size = await asyncio.to_thread(file_size, self._path)  # first: what comes later is not compared
+        rows = await self._keys.list_(Purpose.AUDIT, self._vault)
+        check = ChainCheck(
+            await self._audit.checkpoints(),
+            {row.id: row.public_key for row in rows},
+            believed={row.id for row in rows if row.private_key and public_half(row.private_key) == row.public_key},
+            copy=read_lines(self._path, size),
+            anchor=anchor,
+        )
+        async for records in self._audit.stream():
+            if not await asyncio.to_thread(check.take, records):
                 break
-        return check.finish()
+        return await asyncio.to_thread(check.finish)
+
+    async def page(
+        self,
+        *,
+        after: int | None = None,
+        before: int | None = None,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+        operations: Sequence[str] = (),
+        actor: str | None = None,
+        target: str | None = None,
+        decision: str | None = None,
+        limit: int = 100,
+        newest: bool = False,
+    ) -> AuditPage:
+        """A page of the trail. Raises InvalidInputError."""
+        if not 1 <= limit <= MAX_PAGE:
+            raise InvalidInputError(f"The limit is {limit}.", hint=f"Ask for 1 to {MAX_PAGE} records at a time.")
+        return await self._audit.page(
+            after=after,
+            before=before,
+            since_ms=since_ms,
+            until_ms=until_ms,
+            operations=operations,
+            actor=actor,
+            target=target,
+            decision=decision,
+            limit=limit,
+            newest=newest,
+        )
+
+    async def export(self) -> AsyncIterator[bytes]:
+        """Everything an auditor needs, as JSON lines: the keys, the checkpoints, then every record."""
+        encode = msgspec.json.Encoder().encode
+        keys = [AuditLine(key=one) for one in await self.keys()]
+        checkpoints = [AuditLine(checkpoint=one) for one in await self._audit.checkpoints()]
+        yield b"".join(encode(line) + b"\n" for line in (*keys, *checkpoints))
+        last = await self._audit.last()
+        async for records in self._audit.between(1, last.id + 1 if last else 1):
+            yield b"".join(encode(AuditLine(record=one)) + b"\n" for one in records)
 
     async def close(self) -> None:
         """Write what waits, sign what is unsigned, close the second copy."""
-        if self._writer is not None:
-            await self._writer
-        with contextlib.suppress(CyberCorpError):  # then the next start's first checkpoint covers it
-            await self.checkpoint()
-        self._file.close()
-
-    def _copied(self) -> dict[int, str]:
-        return {line.record.id: line.record.hash for line in read_lines(self._file.path) if line.record is not None}
-
-    async def _write_waiting(self) -> None:
-        """A task of its own: whoever waits for a record may go away, and what was begun is still finished."""
-        while self._waiting:
-            async with self._writing:
-                waiting, self._waiting = self._waiting, []
-                try:
-                    written = await self._write([new for new, _ in waiting])
-                except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must learn of it
-                    self._failed(error)
-                    for _, future in waiting:
-                        if not future.done():
-                            future.set_exception(error)
-                    continue
-                self.failing = ""
-                for (_, future), one in zip(waiting, written, strict=True):
-                    if not future.done():
-                        future.set_result(one)
-                if self._unsigned >= CHECKPOINT_RECORDS:
-                    with contextlib.suppress(CyberCorpError):  # they are durable; the next checkpoint signs them
-                        await self._checkpoint()
-
-    async def _write(self, new: list[NewRecord]) -> list[AuditRecord]:
-        written = await self._audit.append(new)
-        self._unsigned += len(written)
-        await asyncio.to_thread(self._file.append, [AuditLine(record=one) for one in written])
-        return written
-
-    def _failed(self, error: Exception) -> None:
-        if not self.failing:
-            self.failing = str(error)
-            _LOG.error("the audit trail cannot be written: %s", error)
-
-    async def _checkpoint(self) -> None:
-        last = await self._audit.last()
-        if last is None:
-            return
-        before = await self._audit.checkpoints(newest=1)
-        key = await signing_key(self._keys, Purpose.AUDIT, self._vault, self._clock)
-        made = sign_checkpoint(before[0] if before else None, self._clock.now_ms(), last.id, last.hash, key)
-        if await self._audit.add_checkpoint(made):
-            await asyncio.to_thread(self._file.append, [AuditLine(checkpoint=made)])
-        self._unsigned = 0
+        await self._writer.close()

@@ -1,7 +1,7 @@
 """The second copy of the audit trail: a file of JSON lines, each on the disk before the record counts as written.
 
-A line is `{"record": {…}}` or `{"checkpoint": {…}}`. The file is only appended to; it may be moved away at any time
-(logrotate), a new one is begun then. Put it on another disk, or ship it to another machine.
+A line is an `AuditLine`. The file is only appended to; it may be moved away at any time (logrotate), a new one is begun
+then. Put it on another disk, or ship it to another machine.
 """
 
 from __future__ import annotations
@@ -13,15 +13,11 @@ from pathlib import Path
 
 import msgspec
 
-from cybercorp.core.errors import StorageError, StorageFullError
-from cybercorp.protocol.audit import AuditCheckpoint, AuditRecord
+from cybercorp.core.errors import StorageCorruptError, StorageError, StorageFullError
+from cybercorp.protocol.audit import AuditLine
 
 _FULL = (28, 122)  # ENOSPC, EDQUOT
-
-
-class AuditLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    record: AuditRecord | None = None
-    checkpoint: AuditCheckpoint | None = None
+_BLOCK = 65536
 
 
 class AuditFile:
@@ -32,17 +28,36 @@ class AuditFile:
         self._descriptor = -1
         self._identity = (0, 0)
         self._length = 0
+        self._last: int | None = None
+
+    def last_id(self) -> int | None:
+        """The record that was appended last, by us or before us; None for a file that has none. Raises StorageError."""
+        with self._errors():
+            self._open()
+        return self._last
 
     def append(self, lines: Sequence[AuditLine]) -> None:
         """On the disk on return (fsync). Raises StorageError; then none of them is there, or will be."""
         data = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
-        try:
+        with self._errors():
             self._open()
             view = memoryview(data)
             while view:
                 view = view[os.write(self._descriptor, view) :]
             os.fsync(self._descriptor)
             self._length += len(data)
+            self._last = next((one.record.id for one in reversed(lines) if one.record is not None), self._last)
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            with contextlib.suppress(OSError):
+                os.close(self._descriptor)
+            self._descriptor = -1
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             # What could not be synced is never believed: cut it off, and begin with a fresh descriptor.
             if self._descriptor >= 0:
@@ -54,12 +69,6 @@ class AuditFile:
                 f"The audit file {self.path} cannot be written: {error.strerror or error}.",
                 hint="Free some space or mend its rights: nothing is done that cannot be written down.",
             ) from error
-
-    def close(self) -> None:
-        if self._descriptor >= 0:
-            with contextlib.suppress(OSError):
-                os.close(self._descriptor)
-            self._descriptor = -1
 
     def _open(self) -> None:
         if self._descriptor >= 0:
@@ -74,35 +83,64 @@ class AuditFile:
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         status = os.fstat(self._descriptor)
         self._identity = (status.st_dev, status.st_ino)
-        self._length = _whole_length(self._descriptor, status.st_size)
+        self._length = _line_start(self._descriptor, status.st_size)
         if self._length != status.st_size:  # a crash left part of a line
             os.ftruncate(self._descriptor, self._length)
+        found_last = self._find_last()
+        self._last = found_last if found_last is not None else self._last
+
+    def _find_last(self) -> int | None:
+        end = self._length
+        while end > 0:
+            start = _line_start(self._descriptor, end - 1)
+            try:
+                line = msgspec.json.decode(os.pread(self._descriptor, end - start, start), type=AuditLine)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                return None  # damaged, which `verify` tells
+            if line.record is not None:
+                return line.record.id
+            end = start
+        return None
 
 
-def read_lines(path: Path) -> Iterator[AuditLine]:
-    """The lines of a file, none where there is no such file. Raises StorageError for a line that is damaged."""
+def file_size(path: Path) -> int:
+    """How many bytes it has now; 0 where there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def read_lines(path: Path, size: int | None = None) -> Iterator[AuditLine]:
+    """The whole lines within the first `size` bytes (all where None), none where there is no such file.
+
+    Raises StorageCorruptError for a line that is damaged, StorageError where it cannot be read.
+    """
+    decoder, at = msgspec.json.Decoder(AuditLine), 0
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                if not line.endswith(b"\n"):
-                    return  # the part of a line that a crash left
+                at += len(line)
+                if not line.endswith(b"\n") or (size is not None and at > size):
+                    return  # the part of a line that a crash left, or what came later
                 try:
-                    yield msgspec.json.decode(line, type=AuditLine)
+                    yield decoder.decode(line)
                 except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                    raise StorageError(
+                    raise StorageCorruptError(
                         f"Line {number} of {path} is no line of an audit trail.", hint="Compare it with a copy."
                     ) from error
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror}.", hint="Check its rights.") from error
 
 
-def _whole_length(descriptor: int, size: int) -> int:
-    """How long the file is without the part of a line at its end."""
-    at = size
-    while at:
-        start = max(0, at - 65536)
-        found = os.pread(descriptor, at - start, start).rfind(b"\n")
+def _line_start(descriptor: int, end: int) -> int:
+    """Where the line begins that the byte `end` belongs to: behind the last line feed before it."""
+    while end > 0:
+        start = max(0, end - _BLOCK)
+        found = os.pread(descriptor, end - start, start).rfind(b"\n")
         if found >= 0:
             return start + found + 1
-        at = start
+        end = start
     return 0

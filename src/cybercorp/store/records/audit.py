@@ -128,8 +128,9 @@ class AuditRepository:
             return AuditPage(records=records[::-1])
         return AuditPage(records=records, next_after=records[-1].id if more else None)
 
-    async def stream(self, after: int = 0) -> AsyncIterator[Sequence[Row[Any]]]:
+    async def stream(self) -> AsyncIterator[Sequence[Sequence[Any]]]:
         """Every record as the table holds it, in order, some thousand rows at a time; see `AUDIT` for the columns."""
+        after = 0
         while True:
             statement = select(AUDIT).where(AUDIT.c.id > after).order_by(AUDIT.c.id).limit(_BATCH)
             async with self._connections.reading() as connection:
@@ -138,6 +139,18 @@ class AuditRepository:
                 yield rows
                 after = rows[-1][0]
             if len(rows) < _BATCH:
+                return
+
+    async def between(self, first: int, end: int) -> AsyncIterator[list[AuditRecord]]:
+        """The records from `first` to before `end`, some at a time."""
+        while True:
+            statement = select(AUDIT).where(AUDIT.c.id >= first, AUDIT.c.id < end).order_by(AUDIT.c.id).limit(_BATCH)
+            async with self._connections.reading() as connection:
+                found = [_record(row) for row in await connection.execute(statement)]
+            if found:
+                yield found
+                first = found[-1].id + 1
+            if len(found) < _BATCH:
                 return
 
     async def open_intents(self) -> list[AuditRecord]:
