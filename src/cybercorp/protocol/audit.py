@@ -109,6 +109,7 @@ class AuditVerification(msgspec.Struct, frozen=True, kw_only=True):
     finding: AuditFinding | None = None
 
 
+_DETAIL = AuditRecord.__struct_fields__.index("detail")
 _ENCODER = msgspec.json.Encoder(order="sorted")
 
 
@@ -154,8 +155,8 @@ def record_hash(
 
 def row_of(record: AuditRecord) -> tuple[Any, ...]:
     """A record as the table holds it: its values in the order of the columns."""
-    detail = detail_text(record.detail)
-    return tuple(detail if name == "detail" else getattr(record, name) for name in AuditRecord.__struct_fields__)
+    values = msgspec.structs.astuple(record)
+    return (*values[:_DETAIL], detail_text(record.detail), *values[_DETAIL + 1 :])
 
 
 def detail_text(detail: dict[str, str]) -> str:

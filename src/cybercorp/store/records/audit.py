@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, select
+from sqlalchemy import Connection, Row, Select, select
 from sqlalchemy.exc import IntegrityError
 
 from cybercorp.core.errors import StorageBusyError
@@ -23,7 +23,7 @@ from cybercorp.store.records.connections import Connections
 from cybercorp.store.records.tables import AUDIT, AUDIT_CHECKPOINTS
 
 _TRIES = 50
-_BATCH = 5000
+_BATCH = 2000
 
 
 class NewRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,7 +134,7 @@ class AuditRepository:
         while True:
             statement = select(AUDIT).where(AUDIT.c.id > after).order_by(AUDIT.c.id).limit(_BATCH)
             async with self._connections.reading() as connection:
-                rows = (await connection.execute(statement)).all()
+                rows = await connection.run_sync(_plain, statement)
             if rows:
                 yield rows
                 after = rows[-1][0]
@@ -188,6 +188,13 @@ class AuditRepository:
         async with self._connections.reading() as connection:
             rows = (await connection.execute(statement)).mappings().all()
         return [AuditCheckpoint(**row) for row in reversed(rows)]
+
+
+def _plain(connection: Connection, statement: Select[Any]) -> Sequence[Sequence[Any]]:
+    """The driver's own tuples: SQLAlchemy's rows take three times as long, and what they convert is not in here."""
+    cursor = connection.execute(statement).cursor
+    assert cursor is not None  # a SELECT has one
+    return cursor.fetchall()
 
 
 def _record(row: Row[Any]) -> AuditRecord:
