@@ -103,7 +103,28 @@ class AuditService:
 
         Raises StorageError before anything is done. See `settle` for an outcome that cannot be written.
         """
-        intent = await self.record(
+        intent = await self.begin(
+            operation, actor=actor, target_kind=target_kind, target_id=target_id, target=target, detail=detail
+        )
+        try:
+            yield intent
+        except BaseException as error:
+            await self.settle(intent, error.error_code if isinstance(error, CyberCorpError) else type(error).__name__)
+            raise
+        await self.settle(intent)
+
+    async def begin(
+        self,
+        operation: str,
+        *,
+        actor: Principal | None,
+        target_kind: str = "",
+        target_id: str = "",
+        target: str = "",
+        detail: Mapping[str, str] | None = None,
+    ) -> AuditRecord:
+        """Write an intent, for `settle` to close. Raises StorageError: then it must not be done."""
+        return await self.record(
             operation,
             actor=actor,
             outcome=Outcome.INTENT,
@@ -112,12 +133,6 @@ class AuditService:
             target=target,
             detail=detail,
         )
-        try:
-            yield intent
-        except BaseException as error:
-            await self.settle(intent, error.error_code if isinstance(error, CyberCorpError) else type(error).__name__)
-            raise
-        await self.settle(intent)
 
     async def settle(self, intent: AuditRecord, error: str = "", *, outcome: Outcome | None = None) -> None:
         """Write down what came of an intent: done, or failed with this code. Raises nothing: it has happened.
