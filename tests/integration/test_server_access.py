@@ -40,7 +40,7 @@ def agent_token(server: ServerThread) -> str:
 
 def routes(server: ServerThread) -> list[tuple[str, str, Any]]:
     """Method, path with its parameters filled in, and handler of every HTTP route of the application."""
-    app: Litestar = make_app(server.services)._app  # type: ignore[assignment]
+    app: Litestar = make_app(server.services)._app._app  # type: ignore[attr-defined]
     found = []
     for route in app.routes:
         path = "/" + "/".join(

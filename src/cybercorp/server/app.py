@@ -26,6 +26,7 @@ from cybercorp.server.api.negotiation import NegotiatedResponse
 from cybercorp.server.api.parameters import refuse_unknown_parameters
 from cybercorp.server.api.recordings import RecordingController
 from cybercorp.server.api.servers import ServerController
+from cybercorp.server.audit_trail import AuditTrail, mark_refused
 from cybercorp.server.gate import Gate
 from cybercorp.server.jobs.loops import Jobs
 from cybercorp.server.problems import problem_of_exception
@@ -47,8 +48,8 @@ class _Nothing(Router):
         return []
 
 
-def make_app(services: Services) -> Gate:
-    """The ASGI application over these services, behind the gate."""
+def make_app(services: Services) -> AuditTrail:
+    """The ASGI application over these services, behind the gate, and told by the audit trail."""
 
     @asynccontextmanager
     async def jobs(_: Litestar) -> AsyncIterator[None]:
@@ -96,11 +97,12 @@ def make_app(services: Services) -> Gate:
     )
     app.state.services = services
     check_permissions(app)
-    return Gate(app, services.settings.host_names())
+    return AuditTrail(Gate(app, services.settings.host_names()), services)
 
 
 def _answer_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     problem = problem_of_exception(error)
+    mark_refused(request.scope, problem.code)
     headers = {}
     if problem.status == 401:
         browser = request.scope.get("path", "").startswith(("/api/docs", "/api/openapi"))

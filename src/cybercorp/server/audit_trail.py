@@ -14,13 +14,14 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from cybercorp.core.errors import InternalError
 from cybercorp.protocol.audit import AuditRecord
+from cybercorp.protocol.permissions import Permission
 from cybercorp.server.services.audit import AuditService
 from cybercorp.server.services.principals import Principal
 from cybercorp.server.services.refusals import Refusal
 from cybercorp.server.wiring import Services
 
 BY_ITSELF: Final = "by itself"
-REFUSED: Final = "cybercorp.refused"  # the code of a refusal, left in the scope by whoever answers it
+_REFUSED: Final = "cybercorp.refused"
 _INTENT: Final = "cybercorp.intent"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _REFUSALS = frozenset({401, 403, 429})
@@ -43,15 +44,22 @@ class AuditTrail:
         async def answer(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 status = int(message["status"])
-                if status in _REFUSALS and REFUSED in extra:
+                if status in _REFUSALS and _REFUSED in extra and not (status != 429 and _audits_itself(extra)):
                     await self._services.refusals.note(_refusal(scope, kind))
                 await _settle(audit, extra, f"status {status}" if status >= 400 else "")
+            elif message["type"] == "websocket.close" and _REFUSED in extra:
+                await self._services.refusals.note(_refusal(scope, kind))
             await send(message)
 
         try:
             await self._app(scope, receive, answer)
         finally:
             await _settle(audit, extra, "no_answer")
+
+
+def mark_refused(scope: Scope, code: str) -> None:
+    """Whoever answers with a refusal says here which one it is."""
+    _extra(scope)[_REFUSED] = code
 
 
 async def intend_change(services: Services, scope: Scope, handler: BaseRouteHandler, actor: Principal) -> None:
@@ -78,6 +86,12 @@ async def _settle(audit: AuditService, extra: dict[str, Any], error: str) -> Non
         await audit.settle(intent, error)
 
 
+def _audits_itself(extra: dict[str, Any]) -> bool:
+    """Whether who is refused here was told of already: a log-in that failed is a record of its own."""
+    opt = getattr(extra.get("route_handler"), "opt", {})
+    return opt.get("audit") == BY_ITSELF and not isinstance(opt.get("permission"), Permission)
+
+
 def _refusal(scope: Scope, kind: str) -> Refusal:
     extra = _extra(scope)
     actor = extra.get("user")
@@ -88,7 +102,7 @@ def _refusal(scope: Scope, kind: str) -> Refusal:
         actor=actor if isinstance(actor, Principal) else None,
         network=(actor.network if isinstance(actor, Principal) else "") or (client[0] if client else ""),
         target=f"{method} {extra.get('path_template') or 'another address'}",
-        code=str(extra[REFUSED]),
+        code=str(extra[_REFUSED]),
     )
 
 

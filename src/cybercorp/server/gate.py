@@ -14,6 +14,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from cybercorp.protocol.problems import PROBLEM_MEDIA_TYPE, TYPE_PREFIX, Problem
 from cybercorp.protocol.servers import PROTOCOL_HEADER, PROTOCOL_VERSION
+from cybercorp.server.audit_trail import mark_refused
 
 _POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 _HEADERS = [
@@ -44,6 +45,8 @@ class Gate:
         reached = scope.get("server")  # the address of this machine that the connection came to
         refusal = self._refusal(headers.get(b"host", ""), headers.get(b"origin"), reached[0] if reached else None)
         answer = _with_headers(send)
+        if refusal is not None:
+            mark_refused(scope, refusal.code)
         if refusal is None:
             await self._app(scope, receive, answer)
         elif kind == "http":

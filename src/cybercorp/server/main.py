@@ -171,6 +171,7 @@ async def serve_store(
     if recorded:
         services = replace(services, recorded=True)
         services.access.viewing_only = True
+        services.refusals.enabled = False
     hosts = [services.fleet.add(row) for row in await records.hosts.list_()]
     await asyncio.to_thread(restore_rows, services, hosts)
     restoring = asyncio.create_task(restore_history(services, hosts))
@@ -205,6 +206,7 @@ async def serve_store(
         restoring.cancel()
         if not recorded:
             await _note(services, EventKind.SERVER_STOPPED, "The server stopped.")
+        await services.refusals.flush(everything=True)
         await services.audit.close()
         services.metrics.close()
         services.ingest.close()

@@ -19,6 +19,7 @@ from cybercorp.server.services.metrics import MetricService
 from cybercorp.server.services.process_events import ProcessEventService
 from cybercorp.server.services.processes import ProcessService
 from cybercorp.server.services.recordings import RecordingService
+from cybercorp.server.services.refusals import RefusalService
 from cybercorp.server.services.replay import ReplayService
 from cybercorp.server.services.servers import ServerService
 from cybercorp.server.services.windows import WindowService
@@ -38,6 +39,7 @@ class Services:
     store: TimeSeries
     vault: Vault
     audit: AuditService
+    refusals: RefusalService
     fleet: Fleet
     agents: AgentRegistry
     sockets: OpenSockets
@@ -82,6 +84,7 @@ def make_services(
     ingest.on_row = live.row_arrived
     processes.on_table = live.table_arrived
     events.on_appended = live.events_appended
+    audit = AuditService(records.audit, records.signing_keys, vault, clock, settings.audit_path())
     servers = ServerService(
         records=records,
         store=store,
@@ -98,7 +101,8 @@ def make_services(
         records=records,
         store=store,
         vault=vault,
-        audit=AuditService(records.audit, records.signing_keys, vault, clock, settings.audit_path()),
+        audit=audit,
+        refusals=RefusalService(audit, clock),
         fleet=fleet,
         agents=agents,
         sockets=OpenSockets(),

@@ -25,7 +25,7 @@ class AgentController(Controller):
     @post(
         "/enrolments",
         summary="Make an enrolment token",
-        opt={"permission": Permission.AGENT_ENROL},
+        opt={"permission": Permission.AGENT_ENROL, "audit": "enrolment.create"},
         responses=problems(413, 503),
     )
     async def create_enrolment(

@@ -10,6 +10,7 @@ from litestar.handlers.base import BaseRouteHandler
 
 from cybercorp.core.errors import InternalError
 from cybercorp.protocol.permissions import Permission
+from cybercorp.server.audit_trail import intend_change
 from cybercorp.server.bearer import basic_password, bearer_token
 from cybercorp.server.services.access import unauthenticated
 from cybercorp.server.services.principals import Principal
@@ -46,9 +47,10 @@ async def require_permission(connection: Connection, handler: BaseRouteHandler) 
     services: Services = connection.app.state.services
     client = connection.scope.get("client")
     principal = await services.access.authenticate(token, client[0] if client else "")
+    connection.scope["user"] = principal
     if isinstance(wanted, Permission):
         principal.require(wanted)
-    connection.scope["user"] = principal
+    await intend_change(services, connection.scope, handler, principal)
 
 
 def principal_of(request: Request[Any, Any, Any]) -> Principal:

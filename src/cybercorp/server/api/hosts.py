@@ -73,7 +73,7 @@ class HostController(Controller):
     @patch(
         "/hosts/{host:str}",
         summary="Label or rename a host",
-        opt={"permission": Permission.HOSTS_EDIT},
+        opt={"permission": Permission.HOSTS_EDIT, "audit": "host.change"},
         responses=problems(404, 409, 413, 503),
     )
     async def change_host(
@@ -85,7 +85,7 @@ class HostController(Controller):
     @delete(
         "/hosts/{host:str}",
         summary="Remove a host",
-        opt={"permission": Permission.HOSTS_EDIT},
+        opt={"permission": Permission.HOSTS_EDIT, "audit": "host.remove"},
         responses=problems(404, 503),
     )
     async def remove_host(self, services: NamedDependency[Services], host: FromPath[str]) -> None:

@@ -15,6 +15,7 @@ PRESENCE_S = 5.0
 SEAL_S = 5.0
 RETAIN_S = 600.0
 CHECKPOINT_S = 60.0
+POLICY_S = 2.0
 _RETRY_S = 1.0
 _LOG = logging.getLogger("cybercorp.jobs")
 
@@ -35,6 +36,7 @@ class Jobs:
             "seal": self._seal,
             "retain": self._retain,
             "checkpoint": self._checkpoint,
+            "policy": self._policy,
         }
         self._tasks = [asyncio.create_task(self._supervise(name, work), name=name) for name, work in loops.items()]
 
@@ -97,11 +99,17 @@ class Jobs:
         report = await asyncio.to_thread(services.store.retain)
         if report.chunks:
             _LOG.info("retention dropped %d chunks, %d bytes", report.chunks, report.size_bytes)
+        await services.sessions.forget_old()
         await services.records.events.delete_before(services.clock.now_ms() - services.settings.events_retention_ms)
 
     async def _checkpoint(self) -> None:
         await asyncio.sleep(CHECKPOINT_S)
+        await self._services.refusals.flush()
         await self._services.audit.checkpoint()
+
+    async def _policy(self) -> None:
+        await asyncio.sleep(POLICY_S)
+        await self._services.policy.load()
 
     async def _save_seen(self) -> None:
         hosts = [host for host in self._services.fleet.hosts if host.seen_at_ms != host.row.seen_at_ms]

@@ -14,6 +14,7 @@ from cybercorp.protocol.permissions import Permission
 from cybercorp.protocol.problems import PROBLEM_MEDIA_TYPE
 from cybercorp.protocol.registry import Codec, Format
 from cybercorp.protocol.servers import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
+from cybercorp.server.audit_trail import mark_refused
 from cybercorp.server.bearer import bearer_token
 from cybercorp.server.problems import problem_of
 from cybercorp.server.services.access import AccessService
@@ -41,6 +42,7 @@ async def admit(socket: Socket, access: AccessService, permission: Permission) -
         client = socket.scope.get("client")
         token = bearer_token(socket.headers.get("authorization"))
         principal = await access.authenticate(token, client[0] if client else "")
+        socket.scope["user"] = principal
         principal.require(permission)
         offered = socket.scope.get("subprotocols") or []
         chosen = next((one for one in offered if one in _FORMATS), None)
@@ -59,6 +61,7 @@ async def admit(socket: Socket, access: AccessService, permission: Permission) -
 async def refuse(socket: Socket, error: CyberCorpError) -> None:
     """Answer the handshake with a problem instead of opening the socket."""
     problem = problem_of(error)
+    mark_refused(socket.scope, problem.code)
     if "websocket.http.response" not in (socket.scope.get("extensions") or {}):
         await socket.send({"type": "websocket.close", "code": 1008, "reason": close_reason(error)})
         return
