@@ -21,11 +21,15 @@ from cybercorp.server.api.documents import DocumentController
 from cybercorp.server.api.events import EventController
 from cybercorp.server.api.guards import check_permissions, principal_of, require_permission
 from cybercorp.server.api.hosts import HostController
+from cybercorp.server.api.logins import LoginController
 from cybercorp.server.api.metrics import MetricController
+from cybercorp.server.api.mfa import MfaController
 from cybercorp.server.api.negotiation import NegotiatedResponse
 from cybercorp.server.api.parameters import refuse_unknown_parameters
 from cybercorp.server.api.recordings import RecordingController
 from cybercorp.server.api.servers import ServerController
+from cybercorp.server.api.sessions import SessionController
+from cybercorp.server.api.users import UserController
 from cybercorp.server.audit_trail import AuditTrail, mark_refused
 from cybercorp.server.gate import Gate
 from cybercorp.server.jobs.loops import Jobs
@@ -68,6 +72,10 @@ def make_app(services: Services) -> AuditTrail:
             AgentController,
             RecordingController,
             ServerController,
+            LoginController,
+            SessionController,
+            MfaController,
+            UserController,
             DocumentController,
             agents_socket,
             viewers_socket,

@@ -172,6 +172,7 @@ async def serve_store(
         services = replace(services, recorded=True)
         services.access.viewing_only = True
         services.refusals.enabled = False
+    await services.policy.load()
     hosts = [services.fleet.add(row) for row in await records.hosts.list_()]
     await asyncio.to_thread(restore_rows, services, hosts)
     restoring = asyncio.create_task(restore_history(services, hosts))

@@ -43,6 +43,9 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         _described("The second copy of the audit trail, JSON lines; best on another disk. Default: in data_dir."),
     ] = None
+    password_memory_kib: Annotated[
+        int, _described("Memory that hashing one password takes (Argon2id), KiB; less is easier to guess.")
+    ] = 65_536
     allowed_hosts: Annotated[
         list[str],
         _described("Names that clients may call this server by, beside loopback names and the address it listens on."),
@@ -61,6 +64,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     def check(self) -> None:
         """Refuse values that cannot work. Raises SettingsError."""
         _within("port", self.port, 0, 65535)
+        _within("password_memory_kib", self.password_memory_kib, 19_456, 4_194_304)
         _within("retention_days", self.retention_days, 0.01, 36_500)
         _within("retention_minutes_days", self.retention_minutes_days, 0.01, 36_500)
         _within("retention_hours_days", self.retention_hours_days, 0.01, 36_500)

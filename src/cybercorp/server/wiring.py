@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cybercorp.core.clock import Clock
+from cybercorp.security.tokens import TokenKind
 from cybercorp.security.vault import Vault
 from cybercorp.server.services.access import AccessService
+from cybercorp.server.services.access_tokens import AccessTokens
 from cybercorp.server.services.agents import AgentRegistry
 from cybercorp.server.services.audit import AuditService
 from cybercorp.server.services.events import EventService
@@ -14,14 +16,21 @@ from cybercorp.server.services.exports import ExportService
 from cybercorp.server.services.fleet import Fleet
 from cybercorp.server.services.hosts import HostService
 from cybercorp.server.services.ingest import IngestService
+from cybercorp.server.services.limits import Limiter, MemoryCells
 from cybercorp.server.services.live import LiveService
+from cybercorp.server.services.logins import LoginService
 from cybercorp.server.services.metrics import MetricService
+from cybercorp.server.services.mfa import MfaService
+from cybercorp.server.services.passwords import Passwords
+from cybercorp.server.services.policy import Policy
 from cybercorp.server.services.process_events import ProcessEventService
 from cybercorp.server.services.processes import ProcessService
 from cybercorp.server.services.recordings import RecordingService
 from cybercorp.server.services.refusals import RefusalService
 from cybercorp.server.services.replay import ReplayService
 from cybercorp.server.services.servers import ServerService
+from cybercorp.server.services.sessions import SessionService
+from cybercorp.server.services.users import UserService
 from cybercorp.server.services.windows import WindowService
 from cybercorp.server.settings import ServerSettings
 from cybercorp.server.sockets import OpenSockets
@@ -40,6 +49,12 @@ class Services:
     vault: Vault
     audit: AuditService
     refusals: RefusalService
+    policy: Policy
+    limits: Limiter
+    sessions: SessionService
+    users: UserService
+    mfa: MfaService
+    logins: LoginService
     fleet: Fleet
     agents: AgentRegistry
     sockets: OpenSockets
@@ -73,6 +88,15 @@ def make_services(
     settings: ServerSettings, clock: Clock, records: Records, store: TimeSeries, vault: Vault
 ) -> Services:
     """Wire the services; nothing runs yet."""
+    audit = AuditService(records.audit, records.signing_keys, vault, clock, settings.audit_path())
+    policy, limits = Policy(records.roles, records.bindings, clock), Limiter(MemoryCells(clock))
+    passwords = Passwords(memory_kib=settings.password_memory_kib)
+    tokens = AccessTokens(records.signing_keys, vault, clock, records.epoch)
+    sessions = SessionService(records.sessions, records.users, tokens, policy, audit, vault, clock)
+    users = UserService(records.users, records.factors, records.bindings, sessions, passwords, policy, audit, clock)
+    mfa = MfaService(records.factors, passwords, sessions, limits, audit, vault, clock)
+    access = AccessService(records.tokens, clock)
+    access.authenticators[TokenKind.ACCESS] = sessions.authenticate
     fleet, agents = Fleet(clock), AgentRegistry()
     events = EventService(records.events, clock)
     windows = WindowService(fleet, clock)
@@ -84,7 +108,6 @@ def make_services(
     ingest.on_row = live.row_arrived
     processes.on_table = live.table_arrived
     events.on_appended = live.events_appended
-    audit = AuditService(records.audit, records.signing_keys, vault, clock, settings.audit_path())
     servers = ServerService(
         records=records,
         store=store,
@@ -103,10 +126,16 @@ def make_services(
         vault=vault,
         audit=audit,
         refusals=RefusalService(audit, clock),
+        policy=policy,
+        limits=limits,
+        sessions=sessions,
+        users=users,
+        mfa=mfa,
+        logins=LoginService(records.users, users, sessions, passwords, mfa, limits, audit),
         fleet=fleet,
         agents=agents,
         sockets=OpenSockets(),
-        access=AccessService(records.tokens, clock),
+        access=access,
         events=events,
         windows=windows,
         hosts=hosts,

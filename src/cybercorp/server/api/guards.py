@@ -45,12 +45,17 @@ async def require_permission(connection: Connection, handler: BaseRouteHandler) 
     if token is None and handler.opt.get("browser"):
         token = basic_password(header)
     services: Services = connection.app.state.services
-    client = connection.scope.get("client")
-    principal = await services.access.authenticate(token, client[0] if client else "")
+    principal = await services.access.authenticate(token, network_of(connection))
     connection.scope["user"] = principal
     if isinstance(wanted, Permission):
         principal.require(wanted)
     await intend_change(services, connection.scope, handler, principal)
+
+
+def network_of(connection: Connection) -> str:
+    """Where a request came from."""
+    client = connection.scope.get("client")
+    return client[0] if client else ""
 
 
 def principal_of(request: Request[Any, Any, Any]) -> Principal:

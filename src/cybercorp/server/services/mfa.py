@@ -7,24 +7,41 @@ import hmac
 import secrets
 
 from cybercorp.core.clock import Clock
-from cybercorp.core.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError
+from cybercorp.core.errors import ConflictError, InvalidInputError, NotFoundError
 from cybercorp.core.ids import new_id
 from cybercorp.protocol.mfa import Factor, FactorKind, Factors, RecoveryCodes, TotpSetup
 from cybercorp.security.vault import Vault
+from cybercorp.server.services.audit import AuditService
+from cybercorp.server.services.limits import Limiter, Rule
 from cybercorp.server.services.passwords import Passwords
+from cybercorp.server.services.principals import Principal
+from cybercorp.server.services.sessions import SessionService
 from cybercorp.store.records.factors import FactorRepository, FactorRow
 
 STEP_S = 30
 RECOVERY_CODES = 10
 MAX_FACTORS = 10
 ISSUER = "CyberCorp"
+CODE = Rule("login.code", 5, 300, "wrong codes for this account")
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that is mistaken for something else
 
 
 class MfaService:
-    def __init__(self, factors: FactorRepository, passwords: Passwords, vault: Vault, clock: Clock) -> None:
+    def __init__(
+        self,
+        factors: FactorRepository,
+        passwords: Passwords,
+        sessions: SessionService,
+        limits: Limiter,
+        audit: AuditService,
+        vault: Vault,
+        clock: Clock,
+    ) -> None:
         self._factors = factors
         self._passwords = passwords
+        self._sessions = sessions
+        self._limits = limits
+        self._audit = audit
         self._vault = vault
         self._clock = clock
 
@@ -36,13 +53,15 @@ class MfaService:
         return Factors(factors=shown, recovery_codes_left=left)
 
     async def kinds(self, user_id: str) -> set[str]:
-        """The kinds of factors that a log-in must or may show."""
-        return {row.kind for row in await self._factors.list_(user_id)}
+        """The kinds of factors that a log-in must show one of; recovery codes only stand in for these."""
+        found = {row.kind for row in await self._factors.list_(user_id)}
+        return found - {FactorKind.RECOVERY}
 
-    async def begin_totp(self, user_id: str, user_name: str, name: str) -> TotpSetup:
+    async def begin_totp(self, principal: Principal, name: str) -> TotpSetup:
         """A new secret, which counts once `confirm_totp` has seen a code of it. Raises ConflictError."""
         import pyotp
 
+        user_id = principal.person()
         rows = await self._factors.list_(user_id, unconfirmed=True)
         if sum(row.kind != FactorKind.RECOVERY for row in rows) >= MAX_FACTORS:
             for row in rows:
@@ -65,28 +84,41 @@ class MfaService:
                 )
             ]
         )
-        uri = pyotp.TOTP(secret).provisioning_uri(name=user_name, issuer_name=ISSUER)
+        uri = pyotp.TOTP(secret).provisioning_uri(name=principal.name, issuer_name=ISSUER)
         return TotpSetup(factor_id=factor_id, uri=uri, secret=secret)
 
-    async def confirm_totp(self, user_id: str, factor_id: str, code: str) -> RecoveryCodes:
+    async def confirm_totp(self, principal: Principal, factor_id: str, code: str) -> RecoveryCodes:
         """The factor counts from now on; with the first one come recovery codes. Raises InvalidInputError."""
+        user_id = principal.person()
         row = await self._factors.find(factor_id)
         if row is None or row.user_id != user_id or row.kind != FactorKind.TOTP:
             raise _unknown_factor()
+        await self._limits.take(CODE, user_id)
         step = self._matching_step(row, code)
+        if step is not None:
+            await self._note("mfa.add", principal, row)
         if step is None or not await self._factors.confirm(row.id, step, self._clock.now_ms()):
             raise InvalidInputError(
                 "This code is not right.",
                 hint="Type the six digits that the app shows now; check that the clocks of both agree.",
                 code="wrong_code",
             )
+        await self._limits.clear(CODE, user_id)
+        await self._sessions.step_up(principal.session_id, principal.factors | {FactorKind.TOTP})
         rows = await self._factors.list_(user_id)
         if any(one.kind == FactorKind.RECOVERY and one.used_at_ms is None for one in rows):
             return RecoveryCodes(codes=[])
-        return await self.renew_recovery_codes(user_id)
+        return await self._make_recovery_codes(user_id)
 
-    async def renew_recovery_codes(self, user_id: str) -> RecoveryCodes:
-        """Ten new ones; the ones before are worth nothing."""
+    async def new_recovery_codes(self, principal: Principal) -> RecoveryCodes:
+        """Ten new ones; the ones before are worth nothing. Raises ConflictError where there is no other factor."""
+        user_id = principal.person()
+        if not await self.kinds(user_id):
+            raise ConflictError("There is no second factor yet.", hint="Set one up: cybercorp mfa add totp.")
+        await self._audit.record("mfa.recovery_codes", actor=principal, target_kind="user", target=principal.name)
+        return await self._make_recovery_codes(user_id)
+
+    async def _make_recovery_codes(self, user_id: str) -> RecoveryCodes:
         rows, codes = [], []
         for number in range(RECOVERY_CODES):
             secret = "-".join("".join(secrets.choice(_ALPHABET) for _ in range(5)) for _ in range(3))
@@ -127,16 +159,27 @@ class MfaService:
                 )
         return None
 
-    async def remove(self, user_id: str, factor_id: str) -> None:
+    async def remove(self, principal: Principal, factor_id: str) -> None:
         """Raises NotFoundError (`factor_not_found`). With the last real factor the recovery codes go as well."""
+        user_id = principal.person()
+        row = await self._factors.find(factor_id)
+        if row is None or row.user_id != user_id or row.kind == FactorKind.RECOVERY:
+            raise _unknown_factor()
+        await self._note("mfa.remove", principal, row)
         if not await self._factors.remove(user_id, id=factor_id):
             raise _unknown_factor()
         if not any(row.kind != FactorKind.RECOVERY for row in await self._factors.list_(user_id)):
             await self._factors.remove(user_id, kind=FactorKind.RECOVERY)
 
-    async def remove_all(self, user_id: str) -> int:
-        """An admin's help for somebody who has lost everything; returns how many."""
-        return await self._factors.remove(user_id)
+    async def _note(self, operation: str, principal: Principal, row: FactorRow) -> None:
+        await self._audit.record(
+            operation,
+            actor=principal,
+            target_kind="factor",
+            target_id=row.id,
+            target=principal.name,
+            detail={"kind": row.kind, "name": row.name},
+        )
 
     def _matching_step(self, row: FactorRow, code: str) -> int | None:
         """This step or the one before, compared in constant time."""
@@ -150,10 +193,6 @@ class MfaService:
             if hmac.compare_digest(totp.at(step * STEP_S).encode(), typed.encode("utf-8", "replace")):
                 return step
         return None
-
-
-def wrong_code() -> ForbiddenError:
-    return ForbiddenError("This code is not right, or was used before.", hint="Wait for the next one.", code="mfa")
 
 
 def _factor(row: FactorRow) -> Factor:

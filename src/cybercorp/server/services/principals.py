@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from cybercorp.core.errors import ForbiddenError, StepUpRequiredError
+from cybercorp.core.errors import ForbiddenError, InvalidInputError, StepUpRequiredError
 from cybercorp.protocol.permissions import CONTROL, VIEW, Permission
 from cybercorp.server.services.fleet import LiveHost
 from cybercorp.server.services.policy import NOBODY, Rights
@@ -63,6 +63,14 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
                 hint="Set one up and log in again: cybercorp mfa add totp, cybercorp login.",
                 code="mfa_required",
             )
+
+    def person(self) -> str:
+        """The id of the user who is logged in. Raises InvalidInputError (`no_session`) for anybody else."""
+        if self.kind is not PrincipalKind.USER or not self.session_id:
+            raise InvalidInputError(
+                "Only somebody who is logged in can do this.", hint="Log in: cybercorp login.", code="no_session"
+            )
+        return self.id
 
     def require_step_up(self, now_ms: int) -> None:
         """Raises StepUpRequiredError unless it was proven within the last five minutes who this is."""

@@ -13,12 +13,16 @@ from cybercorp.store.records.audit import AuditRepository
 from cybercorp.store.records.connections import Connections
 from cybercorp.store.records.data_keys import DataKeyRepository
 from cybercorp.store.records.events import EventRepository
+from cybercorp.store.records.factors import FactorRepository
 from cybercorp.store.records.hosts import HostRepository
 from cybercorp.store.records.migrating import migrate
 from cybercorp.store.records.postgres import SCHEMA_NAME
+from cybercorp.store.records.roles import BindingRepository, RoleRepository
+from cybercorp.store.records.sessions import SessionRepository
 from cybercorp.store.records.signing_keys import SigningKeyRepository
 from cybercorp.store.records.tables import META
 from cybercorp.store.records.tokens import TokenRepository
+from cybercorp.store.records.users import UserRepository
 
 _CHECKED_BYTES = 64 * 1024**2
 _SIZE = text(
@@ -38,6 +42,11 @@ class Records:
         self.tokens = TokenRepository(connections)
         self.events = EventRepository(connections, epoch)
         self.audit = AuditRepository(connections)
+        self.users = UserRepository(connections)
+        self.sessions = SessionRepository(connections)
+        self.factors = FactorRepository(connections)
+        self.roles = RoleRepository(connections)
+        self.bindings = BindingRepository(connections)
         self.data_keys = DataKeyRepository(connections)
         self.signing_keys = SigningKeyRepository(connections)
 
