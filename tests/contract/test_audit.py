@@ -13,9 +13,9 @@ from cybercorp.core.clock import ManualClock
 from cybercorp.core.errors import ForbiddenError, StorageError
 from cybercorp.protocol.audit import GENESIS, AuditVerification, Decision, Outcome, record_hash
 from cybercorp.security.audit_chain import ChainCheck
+from cybercorp.security.audit_files import read_lines
 from cybercorp.security.vault import Vault, new_key
 from cybercorp.server.services.audit import AuditService
-from cybercorp.server.services.audit_file import read_lines
 from cybercorp.server.services.policy import OWNER
 from cybercorp.server.services.principals import Principal, PrincipalKind
 from cybercorp.store.records.database import Records

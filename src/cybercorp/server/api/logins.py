@@ -12,6 +12,7 @@ from cybercorp.protocol.logins import Account, Login, PasswordChange, Refresh, S
 from cybercorp.protocol.permissions import Permission
 from cybercorp.server.api.guards import ANONYMOUS, network_of
 from cybercorp.server.api.responses import problems
+from cybercorp.server.audit_trail import BY_ITSELF
 from cybercorp.server.services.principals import Principal
 from cybercorp.server.wiring import Services
 
@@ -25,7 +26,7 @@ class LoginController(Controller):
     @post(
         "/login",
         summary="Log in",
-        opt={"permission": ANONYMOUS},
+        opt={"permission": ANONYMOUS, "audit": BY_ITSELF},
         status_code=200,
         responses=problems(401, 413, 429, 503),
     )
@@ -38,7 +39,7 @@ class LoginController(Controller):
     @post(
         "/login/refresh",
         summary="Renew a session",
-        opt={"permission": ANONYMOUS},
+        opt={"permission": ANONYMOUS, "audit": BY_ITSELF},
         status_code=200,
         responses=problems(401, 413, 429, 503),
     )
@@ -52,7 +53,7 @@ class LoginController(Controller):
     @post(
         "/logout",
         summary="Log out",
-        opt={"permission": Permission.ACCOUNT_USE},
+        opt={"permission": Permission.ACCOUNT_USE, "audit": BY_ITSELF},
         status_code=204,
         responses=problems(503),
     )
@@ -68,7 +69,7 @@ class LoginController(Controller):
     @post(
         "/account/step-up",
         summary="Prove again who you are",
-        opt={"permission": Permission.ACCOUNT_USE},
+        opt={"permission": Permission.ACCOUNT_USE, "audit": BY_ITSELF},
         status_code=200,
         responses=problems(413, 429, 503),
     )
@@ -82,7 +83,7 @@ class LoginController(Controller):
     @post(
         "/account/password",
         summary="Change your password",
-        opt={"permission": Permission.ACCOUNT_USE},
+        opt={"permission": Permission.ACCOUNT_USE, "audit": BY_ITSELF},
         status_code=204,
         responses=problems(413, 429, 503),
     )

@@ -9,10 +9,11 @@ from litestar.params import FromPath, JSONBody
 from cybercorp.protocol.mfa import Factors, NewFactor, RecoveryCodes, TotpConfirmation, TotpSetup
 from cybercorp.protocol.permissions import Permission
 from cybercorp.server.api.responses import problems
+from cybercorp.server.audit_trail import BY_ITSELF
 from cybercorp.server.services.principals import Principal
 from cybercorp.server.wiring import Services
 
-_OWN = {"permission": Permission.ACCOUNT_USE}
+_OWN = {"permission": Permission.ACCOUNT_USE, "audit": BY_ITSELF}
 
 
 class MfaController(Controller):

@@ -26,6 +26,7 @@ _WHEN = {
     405: "This address does not take that method.",
     409: "It exists already, or another holds it.",
     413: "The body is too large.",
+    429: "Too often; `Retry-After` says when to come again.",
     503: "Nothing can be stored now; try again later.",
 }
 

@@ -11,6 +11,7 @@ from litestar.params import FromPath, QueryParameter
 from cybercorp.protocol.permissions import Permission
 from cybercorp.protocol.sessions import Session
 from cybercorp.server.api.responses import problems
+from cybercorp.server.audit_trail import BY_ITSELF
 from cybercorp.server.services.principals import Principal
 from cybercorp.server.wiring import Services
 
@@ -40,7 +41,7 @@ class SessionController(Controller):
     @delete(
         "/{session:str}",
         summary="End a session",
-        opt={"permission": Permission.ACCOUNT_USE},
+        opt={"permission": Permission.ACCOUNT_USE, "audit": BY_ITSELF},
         responses=problems(404, 503),
     )
     async def end_session(

@@ -9,10 +9,11 @@ from litestar.params import FromPath, JSONBody
 from cybercorp.protocol.permissions import Permission
 from cybercorp.protocol.users import NewUser, User, UserChange
 from cybercorp.server.api.responses import problems
+from cybercorp.server.audit_trail import BY_ITSELF
 from cybercorp.server.services.principals import Principal
 from cybercorp.server.wiring import Services
 
-_ADMIN = {"permission": Permission.USERS_ADMIN}
+_ADMIN = {"permission": Permission.USERS_ADMIN, "audit": BY_ITSELF}
 
 
 class UserController(Controller):
