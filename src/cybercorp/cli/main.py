@@ -38,6 +38,7 @@ class CyberCorpGroup(LazyGroup):
         "metrics": _entry(_LOOK, "List metrics; query them and draw them.", "metrics"),
         "ps": _entry(_LOOK, "List the processes of hosts, now or at a past instant.", "ps"),
         "events": _entry(_LOOK, "List what happened, or follow it live.", "events"),
+        "audit": _entry(_LOOK, "List who did what, verify that nobody changed it, keep a copy.", "audit"),
         "export": _entry(_LOOK, "Save part of the history as one file for `replay`.", "export"),
         "server": _entry(_PARTS, "Run, check, back up, restore and describe the server.", "server"),
         "agent": _entry(_PARTS, "Run the agent of this machine, join it to a server, ask its state.", "agent"),

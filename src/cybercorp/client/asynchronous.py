@@ -46,6 +46,7 @@ class AsyncClient:
         self.events = self._nouns.events
         self.agents = self._nouns.agents
         self.recordings = self._nouns.recordings
+        self.audit = self._nouns.audit
         self.server = self._nouns.server
 
     @property

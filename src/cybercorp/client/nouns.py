@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cybercorp.client.agents import AsyncAgents
+from cybercorp.client.audit import AsyncAudit
 from cybercorp.client.events import AsyncEvents
 from cybercorp.client.hosts import AsyncHosts
 from cybercorp.client.http import HttpTransport
@@ -24,4 +25,5 @@ class Nouns:
         self.events = AsyncEvents(self.transport)
         self.agents = AsyncAgents(self.transport)
         self.recordings = AsyncRecordings(self.transport)
+        self.audit = AsyncAudit(self.transport)
         self.server = AsyncServer(self.transport)

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from cybercorp.client.agents import Agents
+from cybercorp.client.audit import Audit
 from cybercorp.client.calls import complete
 from cybercorp.client.events import Events
 from cybercorp.client.hosts import Hosts
@@ -54,6 +55,7 @@ class Client:
         self.events = Events(self._nouns.events)
         self.agents = Agents(self._nouns.agents)
         self.recordings = Recordings(self._nouns.recordings)
+        self.audit = Audit(self._nouns.audit)
         self.server = Server(self._nouns.server)
 
     @property

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+EXPORT_MEDIA_TYPE = "application/x-ndjson"
 GENESIS = "0" * 64  # what the first record and the first checkpoint follow
 
 
@@ -101,8 +102,12 @@ class AuditFinding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditVerification(msgspec.Struct, frozen=True, kw_only=True):
-    """`records` and `checkpoints` were read; `finding` is None where the trail is whole. `head` is the last hash."""
+    """`finding` is None where everything is as it was written, from the record `first` to the last one, `records`.
 
+    `head` is the hash of the last one.
+    """
+
+    first: int = 1
     records: int
     checkpoints: int
     head: str

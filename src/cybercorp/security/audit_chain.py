@@ -58,6 +58,7 @@ class ChainCheck:
     `keys` are public keys (32 bytes) by id, `believed` the ids that the last checkpoint may be signed with (all where
     None): it vouches for those before it, whose keys may be retired. `copy` are the lines of the second copy; it may
     begin later than the trail, and must agree with it from there on. `anchor` is (count, head) as somebody noted it.
+    `start` is (count, head) that is believed: records and checkpoints from there on are checked.
     """
 
     def __init__(
@@ -68,12 +69,13 @@ class ChainCheck:
         believed: Collection[str] | None = None,
         copy: Iterable[AuditLine] = (),
         anchor: tuple[int, str] | None = None,
+        start: tuple[int, str] | None = None,
     ) -> None:
         self._checkpoints = checkpoints
         self._heads: dict[int, tuple[str, str]] = {anchor[0]: (anchor[1], "the head that was noted")} if anchor else {}
         self._copy = _Copy(copy, checkpoints)
-        self._number = 0
-        self._previous = GENESIS
+        self._start, self._previous = start or (0, GENESIS)
+        self._number = self._start
         self.finding: AuditFinding | None = None
         self._check_checkpoints(keys, keys if believed is None else believed)
 
@@ -111,7 +113,11 @@ class ChainCheck:
             elif wrong is not None:
                 self._wrong(*wrong)
         return AuditVerification(
-            records=self._number, checkpoints=len(self._checkpoints), head=self._previous, finding=self.finding
+            first=self._start + 1,
+            records=self._number,
+            checkpoints=len(self._checkpoints),
+            head=self._previous,
+            finding=self.finding,
         )
 
     def _wrong(self, record: int, reason: str) -> bool:
@@ -120,19 +126,20 @@ class ChainCheck:
 
     def _check_checkpoints(self, keys: Mapping[str, bytes], believed: Collection[str]) -> None:
         last: AuditCheckpoint | None = None
-        for number, one in enumerate(self._checkpoints, 1):
-            follows = checkpoint_hash(last) if last else GENESIS
+        first = self._checkpoints[0].number if self._start and self._checkpoints else 1
+        for number, one in enumerate(self._checkpoints, first):
+            follows = checkpoint_hash(last) if last else one.previous if self._start else GENESIS
             if one.number != number or one.previous != follows or (last and one.count < last.count):
                 self._wrong(one.count, f"Checkpoint {number} is missing or was changed.")
                 return
-            if not _is_signed(one, keys.get(one.key_id)):
+            if not is_signed(one, keys.get(one.key_id)):
                 self._wrong(one.count, f"The signature of checkpoint {number} is wrong, or its key is not known.")
                 return
             known = self._heads.get(one.count)
             if known is not None and known[0] != one.head:
                 self._wrong(one.count, f"Checkpoint {number} contradicts {known[1]}.")
                 return
-            if one.count:
+            if one.count > self._start:
                 self._heads[one.count] = (one.head, f"checkpoint {number}")
             last = one
         if last is not None and last.key_id not in believed:
@@ -187,7 +194,8 @@ class _Copy:
         return None
 
 
-def _is_signed(checkpoint: AuditCheckpoint, key: bytes | None) -> bool:
+def is_signed(checkpoint: AuditCheckpoint, key: bytes | None) -> bool:
+    """Whether this public key (32 bytes) made the signature."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 

@@ -17,6 +17,7 @@ from cybercorp.core.version import VERSION
 from cybercorp.protocol.problems import PROBLEM_MEDIA_TYPE
 from cybercorp.protocol.servers import MAX_MESSAGE_BYTES
 from cybercorp.server.api.agents import AgentController
+from cybercorp.server.api.audit import AuditController
 from cybercorp.server.api.documents import DocumentController
 from cybercorp.server.api.events import EventController
 from cybercorp.server.api.guards import check_permissions, principal_of, require_permission
@@ -76,6 +77,7 @@ def make_app(services: Services) -> AuditTrail:
             SessionController,
             MfaController,
             UserController,
+            AuditController,
             DocumentController,
             agents_socket,
             viewers_socket,

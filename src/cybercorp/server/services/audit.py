@@ -21,9 +21,10 @@ from cybercorp.protocol.audit import (
     Outcome,
 )
 from cybercorp.security.audit_chain import ChainCheck, public_half
+from cybercorp.security.audit_files import read_lines
 from cybercorp.security.display import safe_text
 from cybercorp.security.vault import Vault
-from cybercorp.server.services.audit_file import AuditFile, file_size, read_lines
+from cybercorp.server.services.audit_file import AuditFile, file_size
 from cybercorp.server.services.audit_writer import AuditWriter
 from cybercorp.server.services.principals import Principal
 from cybercorp.store.records.audit import AuditRepository, NewRecord
@@ -44,6 +45,7 @@ class AuditService:
         self._vault = vault
         self._clock = clock
         self._path = file
+        self._verifying = asyncio.Lock()
         self._writer = AuditWriter(audit, keys, vault, clock, AuditFile(file))
 
     @property
@@ -179,6 +181,10 @@ class AuditService:
         `anchor` is a (count, head) that an earlier check told. A signature counts for the newest checkpoint only where
         the vault holds the private half of its key: whoever can write the database cannot make that up.
         """
+        async with self._verifying:  # it takes a core for as long as it lasts
+            return await self._verify(anchor)
+
+    async def _verify(self, anchor: tuple[int, str] | None) -> AuditVerification:
         size = await asyncio.to_thread(file_size, self._path)  # first: what comes later is not compared
         rows = await self._keys.list_(Purpose.AUDIT, self._vault)
         check = ChainCheck(
@@ -224,13 +230,14 @@ class AuditService:
         )
 
     async def export(self) -> AsyncIterator[bytes]:
-        """Everything an auditor needs, as JSON lines: the keys, the checkpoints, then every record."""
+        """Everything an auditor needs, as JSON lines: the keys, the checkpoints, then every record that is signed."""
+        await self.checkpoint()
         encode = msgspec.json.Encoder().encode
         keys = [AuditLine(key=one) for one in await self.keys()]
         checkpoints = [AuditLine(checkpoint=one) for one in await self._audit.checkpoints()]
         yield b"".join(encode(line) + b"\n" for line in (*keys, *checkpoints))
-        last = await self._audit.last()
-        async for records in self._audit.between(1, last.id + 1 if last else 1):
+        count = max((one.checkpoint.count for one in checkpoints if one.checkpoint is not None), default=0)
+        async for records in self._audit.between(1, count + 1):
             yield b"".join(encode(AuditLine(record=one)) + b"\n" for one in records)
 
     async def close(self) -> None:

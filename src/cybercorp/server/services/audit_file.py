@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from cybercorp.core.errors import StorageCorruptError, StorageError, StorageFullError
+from cybercorp.core.errors import StorageError, StorageFullError
 from cybercorp.protocol.audit import AuditLine
 
 _FULL = (28, 122)  # ENOSPC, EDQUOT
@@ -109,30 +109,6 @@ def file_size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def read_lines(path: Path, size: int | None = None) -> Iterator[AuditLine]:
-    """The whole lines within the first `size` bytes (all where None), none where there is no such file.
-
-    Raises StorageCorruptError for a line that is damaged, StorageError where it cannot be read.
-    """
-    decoder, at = msgspec.json.Decoder(AuditLine), 0
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                at += len(line)
-                if not line.endswith(b"\n") or (size is not None and at > size):
-                    return  # the part of a line that a crash left, or what came later
-                try:
-                    yield decoder.decode(line)
-                except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                    raise StorageCorruptError(
-                        f"Line {number} of {path} is no line of an audit trail.", hint="Compare it with a copy."
-                    ) from error
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror}.", hint="Check its rights.") from error
 
 
 def _line_start(descriptor: int, end: int) -> int:
