@@ -167,6 +167,7 @@ async def serve_store(
 ) -> None:
     """Serve what is open already, until `stop`. `recorded`: it is a recording, which nobody may change."""
     vault = await open_vault(records.data_keys, find_key(settings.key_source, folder), clock)
+    store.encrypt_with(vault)
     services = make_services(settings, clock, records, store, vault)
     if recorded:
         services = replace(services, recorded=True)

@@ -19,6 +19,7 @@ from pathlib import Path
 from cybercorp.core.clock import Clock
 from cybercorp.protocol.metrics import Aggregation, Catalogue, MetricSelector
 from cybercorp.protocol.processes import ProcessChanges, ProcessTable
+from cybercorp.security.vault import Vault
 from cybercorp.store.timeseries.log.arrivals import apply, pack_heads, plan
 from cybercorp.store.timeseries.log.backlog import thaw
 from cybercorp.store.timeseries.log.batches import Batch, pack_batch
@@ -47,6 +48,7 @@ from cybercorp.store.timeseries.state import State
 from cybercorp.store.timeseries.storage.contract import ChunkStorage, HostMark, LogEntry
 from cybercorp.store.timeseries.storage.sqlite import SqliteStorage
 from cybercorp.store.timeseries.upkeep.checking import check_store
+from cybercorp.store.timeseries.upkeep.reencrypting import Reencrypter
 from cybercorp.store.timeseries.upkeep.retention import Retention
 from cybercorp.store.timeseries.upkeep.sealing import Sealer
 
@@ -81,9 +83,14 @@ class TimeSeries:
         self._spans = Spans(self._session)
         self._sealer = Sealer(self._session, clock, settings.block_s)
         self._retention = Retention(self._session, clock, settings)
+        self._reencrypter = Reencrypter(self._session)
         self._background = threading.RLock()
         self._commits = 0
         self._commit_ms: deque[float] = deque(maxlen=_COMMITS_KEPT)
+
+    def encrypt_with(self, vault: Vault) -> None:
+        """From now on process tables are encrypted, and read where they are. Call it before anything is written."""
+        self._session.encryption.vault = vault
 
     def register_catalogue(self, host: int, catalogue: Catalogue) -> None:
         """Make a catalogue known, durably with the first row that needs it. Check it before: `check_catalogue`."""
@@ -240,6 +247,16 @@ class TimeSeries:
                 )
             return report
 
+    def reencrypt(self, chunks: int = 64) -> bool:
+        """Write some more process tables with the current key; whether all of them are. Raises StorageError."""
+        with self._background:
+            return self._reencrypter.step(chunks)
+
+    @property
+    def unencrypted(self) -> int:
+        """Chunks of process tables that `reencrypt` has yet to look at."""
+        return self._reencrypter.waiting
+
     def retain(self) -> RetainReport:
         """Drop history that is too old or too much. Raises StorageError."""
         with self._background:
@@ -321,7 +338,8 @@ class TimeSeries:
             fresh = [state.catalogues.row(one) for one in numbers if not state.catalogues.is_stored(one)]
             number = state.next_log
         started = self._clock.monotonic()
-        head, body = pack_batch(number, batch)
+        encryption = self._session.encryption
+        head, body = pack_batch(number, batch, lambda frame, packed: encryption.of_frame(number, frame).encrypt(packed))
         self._session.storage.append(LogEntry(number, batch.received[-1], head, body), fresh)
         now = self._clock.monotonic()
         self._commits += 1

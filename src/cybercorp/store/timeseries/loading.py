@@ -13,6 +13,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from cybercorp.store.timeseries.encoding.chunks import DamagedChunkError
+from cybercorp.store.timeseries.encryption import Encryption
 from cybercorp.store.timeseries.log.batches import DamagedBatchError, unpack_head
 from cybercorp.store.timeseries.log.head import Logged
 from cybercorp.store.timeseries.log.unsealed import EntryColumns, columns_of, read_whole
@@ -24,10 +25,10 @@ Names = list[tuple[int, str]]
 SLAB_ROWS = 1 << 18  # so many rows are put in order at a time: bounds the memory that takes
 
 
-def load_state(storage: ChunkStorage) -> State:
+def load_state(storage: ChunkStorage, encryption: Encryption) -> State:
     """Everything that was acknowledged: the chunk index, and which rows are in the log only."""
     loaded = storage.load()
-    state = State(storage)
+    state = State(storage, encryption)
     state.notes = loaded.damage
     state.catalogues.load(loaded.catalogues)
     state.acked = {(host, stream): acked for host, stream, acked in loaded.streams}

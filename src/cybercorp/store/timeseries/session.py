@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 
 from cybercorp.core.errors import StorageBusyError, StorageError, StorageFullError
+from cybercorp.store.timeseries.encryption import Encryption
 from cybercorp.store.timeseries.loading import load_state
 from cybercorp.store.timeseries.state import State, damage_of
 from cybercorp.store.timeseries.storage.contract import ChunkEntry, ChunkStorage
@@ -17,8 +18,9 @@ class Session:
 
     def __init__(self, storage: ChunkStorage) -> None:
         self.storage = storage
+        self.encryption = Encryption()
         self.write_lock = threading.Lock()
-        self.state: State = load_state(storage)
+        self.state: State = load_state(storage, self.encryption)
         self.failed = ""
 
     @contextlib.contextmanager
@@ -40,7 +42,7 @@ class Session:
 
     def _recover(self) -> None:
         self.storage.reopen()
-        state = load_state(self.storage)
+        state = load_state(self.storage, self.encryption)
         state.catalogues.adopt(self.state.catalogues)
         self.state = state
         self.failed = ""

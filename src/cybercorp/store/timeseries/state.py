@@ -14,6 +14,7 @@ import msgspec
 
 from cybercorp.protocol.metrics import Catalogue, Series
 from cybercorp.store.timeseries.encoding.chunks import PROCESSES, SAMPLES
+from cybercorp.store.timeseries.encryption import Encryption
 from cybercorp.store.timeseries.index import MINUTE_MS, ChunkIndex
 from cybercorp.store.timeseries.log.head import Head, Part, RowTuple
 from cybercorp.store.timeseries.log.head import HeadRow as HeadRow
@@ -207,7 +208,7 @@ class State:
     ASIDE = "aside:"
     """What the names of the notes in the database begin with that tell why a chunk was set aside."""
 
-    def __init__(self, storage: ChunkStorage) -> None:
+    def __init__(self, storage: ChunkStorage, encryption: Encryption) -> None:
         self.lock = threading.Lock()
         self.hosts: dict[int, HostState] = {}
         self.acked: dict[tuple[int, str], int] = {}
@@ -223,7 +224,7 @@ class State:
         self.refused = 0
         self.notes: list[str] = []
         self.backlog: deque[int] = deque()
-        self.log = LogReader(storage, self._note_log)
+        self.log = LogReader(storage, self._note_log, encryption)
 
     def latest_of(self, row: RowTuple) -> LatestRow:
         """A row of samples as readers get it."""

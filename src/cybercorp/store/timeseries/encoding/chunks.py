@@ -5,7 +5,8 @@
     directory  for each slice: its length, its CRC-32 (seeded with its number, so that a swapped one is noticed)
     table      what the form needs beside the slices
     slices     of samples sealed lately: one (`short_blocks`); of merged ones: the timestamps, then one for each series
-               that changes (`long_blocks`); of process tables: timestamps, lengths, packed bodies (`process_tables`)
+               that changes (`long_blocks`); of process tables: timestamps, lengths, packed bodies (`process_tables`),
+               which may be encrypted
 
 A reader of one series of a merged chunk reads header, directory and two or three slices. Every slice is checked before
 it is decoded. Values come back bit by bit as they were, NaN payloads and −0.0 included. Chunks of the first version are
@@ -33,6 +34,8 @@ from cybercorp.store.timeseries.rows import Floats, Integers
 
 SAMPLES, PROCESSES = 1, 2
 PREFIX_BYTES = 44
+TABLES_SLICE = 2
+"""The slice of a chunk of process tables that holds them."""
 
 _MAGIC = b"CCK2"
 _HEADER = struct.Struct("<4sBBBxqqIIIII")
@@ -45,6 +48,7 @@ _WIDE_ENTRY = np.dtype([("length", "<u4"), ("crc", "<u4")])
 _MAX_DIRECTORY = 1 << 26
 
 Read = Callable[[int, int], bytes]
+Change = Callable[[bytes], bytes]
 Owner = tuple[int, int]  # host and catalogue
 
 
@@ -65,14 +69,19 @@ def encode_samples(owner: Owner, timestamps: Integers, values: Floats, *, lastin
     return _pack(SAMPLES, _SHORT, owner, rows, series + 1, [encode_block(timestamps, values)])
 
 
-def encode_processes(owner: Owner, timestamps: Integers, bodies: Sequence[bytes]) -> bytes:
-    """A chunk of process tables (MessagePack): a few compressed together, many taken apart into columns."""
+def encode_processes(
+    owner: Owner, timestamps: Integers, bodies: Sequence[bytes], encrypt: Change = lambda packed: packed
+) -> bytes:
+    """A chunk of process tables (MessagePack): a few compressed together, many taken apart into columns.
+
+    `encrypt` changes the packed bodies; whoever reads them undoes it.
+    """
     if len(bodies) >= _MANY_TABLES:
-        slices = [encode_integers(timestamps), b"", encode_tables(bodies)]
+        lengths, packed = b"", encode_tables(bodies)
     else:
-        lengths = np.array([len(body) for body in bodies], dtype=np.int64)
-        slices = [encode_integers(timestamps), encode_integers(lengths), zlib.compress(b"".join(bodies), 6)]
-    return pack_chunk(PROCESSES, owner, len(timestamps), slices)
+        lengths = encode_integers(np.array([len(body) for body in bodies], dtype=np.int64))
+        packed = zlib.compress(b"".join(bodies), 6)
+    return pack_chunk(PROCESSES, owner, len(timestamps), [encode_integers(timestamps), lengths, encrypt(packed)])
 
 
 def pack_chunk(kind: int, owner: Owner, rows: int, slices: Sequence[bytes]) -> bytes:
@@ -88,9 +97,14 @@ def read_from(data: bytes) -> Read:
 class ChunkReader:
     """Reads slices of one chunk through `read(offset, length)`. Every method raises DamagedChunkError."""
 
-    def __init__(self, read: Read, owner: Owner, slices: int) -> None:
-        """What the index says: whose it is, and 1 + the series of the catalogue, or 3 for process tables."""
+    def __init__(self, read: Read, owner: Owner, slices: int, decrypt: Change = lambda packed: packed) -> None:
+        """What the index says: whose it is, and 1 + the series of the catalogue, or 3 for process tables.
+
+        `decrypt` undoes what `encode_processes` was given; it raises ValueError for what it cannot open.
+        """
         self._read = read
+        self._owner = owner
+        self._decrypt = decrypt
         self._columns = slices
         prefix = read(0, PREFIX_BYTES + _WIDE_ENTRY.itemsize * slices)
         try:
@@ -144,6 +158,18 @@ class ChunkReader:
                 return list(self._tables.changes())
             return list(changes_of(self._joined_bodies()))
 
+    def encrypted(self, encrypt: Change) -> bytes:
+        """The same process tables as another chunk, encrypted by `encrypt`."""
+        with _noticed():
+            if self._form == _FIRST:
+                return encode_processes(self._owner, self.timestamps(), self.bodies(), encrypt)
+            slices = [self.slice_bytes(0), self.slice_bytes(1), encrypt(self._packed_tables)]
+        return pack_chunk(PROCESSES, self._owner, self.rows, slices)
+
+    def tables_head(self, length: int) -> bytes:
+        """The first bytes of the packed process tables, as they are stored and not verified."""
+        return self._read(self._starts[TABLES_SLICE], min(length, self._lengths[TABLES_SLICE]))
+
     def check(self) -> None:
         """Verify every slice."""
         for number in range(len(self._lengths)):
@@ -166,14 +192,17 @@ class ChunkReader:
         return ColumnsReader(self._table, self.rows, self._columns - 1, lambda place: self.slice_bytes(place + 1))
 
     @cached_property
+    def _packed_tables(self) -> bytes:
+        return self._decrypt(self.slice_bytes(TABLES_SLICE))
+
+    @cached_property
     def _tables(self) -> TablesReader | None:
         """The process tables, where they were taken apart."""
-        data = self.slice_bytes(2)
-        return TablesReader(data) if data.startswith(MAGIC) else None
+        return TablesReader(self._packed_tables) if self._packed_tables.startswith(MAGIC) else None
 
     def _joined_bodies(self) -> list[bytes]:
         ends = np.cumsum(self._integers(1)).tolist()
-        data = zlib.decompress(self.slice_bytes(2))
+        data = zlib.decompress(self._packed_tables)
         return [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
     def _integers(self, number: int) -> Integers:

@@ -5,14 +5,15 @@
     body   frames of up to FRAME_ROWS rows, each compressed for itself, so that one row costs one frame to read
 
 In a frame of rows of one length byte i of all rows stands together: hosts of one kind have much the same values in the
-same places, which makes a fifth of them at 1 µs a row. Other rows follow each other as they are.
+same places, which makes a fifth of them at 1 µs a row. Other rows follow each other as they are. Process tables have
+frames of their own where these are encrypted.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -29,6 +30,9 @@ _HEADER = struct.Struct("<4sIIIIQ")
 _MAGIC = b"CCL2"
 _CHECKED_FROM = 8
 _COLUMNS = 8
+
+
+ChangeFrame = Callable[[int, bytes], bytes]  # the number of a frame, its bytes
 
 
 class DamagedBatchError(Exception):
@@ -74,8 +78,8 @@ class BatchHead(NamedTuple):
         return msgspec.msgpack.decode(self.packed_names, type=list[tuple[int, str]])
 
 
-def pack_batch(number: int, batch: Batch) -> tuple[bytes, bytes]:
-    """Head and body of log entry `number`; there is at least one row."""
+def pack_batch(number: int, batch: Batch, encrypt: ChangeFrame | None = None) -> tuple[bytes, bytes]:
+    """Head and body of log entry `number`; there is at least one row. `encrypt` changes frames of process tables."""
     rows = len(batch.seqs)
     names: dict[tuple[int, str], int] = {}
     places = [names.setdefault(name, len(names)) for name in zip(batch.hosts, batch.streams, strict=True)]
@@ -84,12 +88,15 @@ def pack_batch(number: int, batch: Batch) -> tuple[bytes, bytes]:
     directory: list[tuple[int, int, int]] = []
     body: list[bytes] = []
     end = 0
-    for frame, (chosen, stride) in enumerate(_frames(lengths)):
+    private = np.array(batch.catalogues) == 0 if encrypt else np.zeros(rows, dtype=bool)
+    for frame, (chosen, stride, hidden) in enumerate(_frames(lengths, private)):
         frames[chosen] = frame
         data = b"".join(batch.bodies[chosen] if isinstance(chosen, slice) else [batch.bodies[one] for one in chosen])
         if stride:
             data = np.frombuffer(data, dtype=np.uint8).reshape(-1, stride).T.tobytes()
         packed = compress_fastest(data)
+        if encrypt and hidden:
+            packed = encrypt(frame, packed)
         end += len(packed)
         body.append(packed)
         directory.append((end, zlib.crc32(packed), stride))
@@ -118,12 +125,22 @@ def unpack_head(number: int, data: bytes) -> BatchHead:
     return BatchHead(names, hosts, places, seqs, timestamps, received, catalogues, lengths, frames, directory)
 
 
-def unpack_frame(head: BatchHead, frame: int, data: bytes) -> tuple[NDArray[np.intp], list[bytes]]:
-    """Which rows the frame holds, and their bodies. Raises DamagedBatchError."""
-    _, crc, stride = head.directory[frame].tolist()
-    if zlib.crc32(data) != crc:
+def check_frame(head: BatchHead, frame: int, data: bytes) -> None:
+    """Raises DamagedBatchError for what does not match its checksum."""
+    if zlib.crc32(data) != int(head.directory[frame, 1]):
         raise DamagedBatchError(f"frame {frame} does not match its checksum")
-    plain = decompress(data)
+
+
+def unpack_frame(
+    head: BatchHead, frame: int, data: bytes, decrypt: ChangeFrame = lambda _, packed: packed
+) -> tuple[NDArray[np.intp], list[bytes]]:
+    """Which rows the frame holds, and their bodies. `decrypt` raises ValueError. Raises DamagedBatchError."""
+    check_frame(head, frame, data)
+    stride = int(head.directory[frame, 2])
+    try:
+        plain = decompress(decrypt(frame, data))
+    except ValueError as error:
+        raise DamagedBatchError(f"frame {frame}: {error}") from error
     places = np.flatnonzero(head.frames == frame)
     if stride:
         plain = np.frombuffer(plain, dtype=np.uint8).reshape(stride, -1).T.tobytes()
@@ -138,15 +155,22 @@ def frame_span(head: BatchHead, frame: int) -> tuple[int, int]:
     return start, int(head.directory[frame, 0]) - start
 
 
-def _frames(lengths: Integers) -> Iterator[tuple[slice | list[int], int]]:
-    """The rows of each frame in order of arrival, and their length where it is the same and the frame is turned."""
+def _frames(lengths: Integers, private: NDArray[np.bool_]) -> Iterator[tuple[slice | list[int], int, bool]]:
+    """The rows of each frame in order of arrival; their length where it is the same and the frame is turned, else 0;
+    whether they are `private`: those are in frames of their own.
+    """
     first = int(lengths[0])
-    if len(lengths) >= _FEW_ROWS and first and (lengths == first).all():
+    if len(lengths) >= _FEW_ROWS and first and (lengths == first).all() and not private.any():
         step = _rows_of(first)
         for start in range(0, len(lengths), step):
-            yield slice(start, start + step), first
+            yield slice(start, start + step), first, False
         return
+    for rows in _odd_frames(np.flatnonzero(private).tolist(), lengths):
+        yield rows, 0, True
     order = np.argsort(lengths, kind="stable")
+    order = order[~private[order]]
+    if not len(order):
+        return
     ends = [*(np.flatnonzero(np.diff(lengths[order])) + 1).tolist(), len(order)]
     odd: list[int] = []
     start = 0
@@ -158,21 +182,22 @@ def _frames(lengths: Integers) -> Iterator[tuple[slice | list[int], int]]:
             continue
         step = _rows_of(length)
         for at in range(0, len(group), step):
-            yield group[at : at + step].tolist(), length
-    yield from _odd_frames(sorted(odd), lengths)
+            yield group[at : at + step].tolist(), length, False
+    for rows in _odd_frames(sorted(odd), lengths):
+        yield rows, 0, False
 
 
-def _odd_frames(rows: Sequence[int], lengths: Integers) -> Iterator[tuple[list[int], int]]:
+def _odd_frames(rows: Sequence[int], lengths: Integers) -> Iterator[list[int]]:
     frame: list[int] = []
     size = 0
     for row in rows:
         if frame and (len(frame) == FRAME_ROWS or size + lengths[row] > FRAME_BYTES):
-            yield frame, 0
+            yield frame
             frame, size = [], 0
         frame.append(row)
         size += int(lengths[row])
     if frame:
-        yield frame, 0
+        yield frame
 
 
 def _rows_of(length: int) -> int:

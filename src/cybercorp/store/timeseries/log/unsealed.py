@@ -6,6 +6,7 @@ Used by whoever reads a picture of a head (`LogReader.rows`), and by the backgro
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import threading
 from collections import OrderedDict
@@ -15,8 +16,16 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import zstandard
 
-from cybercorp.store.timeseries.encoding.chunks import DamagedChunkError, Read
-from cybercorp.store.timeseries.log.batches import BatchHead, DamagedBatchError, frame_span, unpack_frame, unpack_head
+from cybercorp.store.timeseries.encoding.chunks import DamagedChunkError
+from cybercorp.store.timeseries.encryption import Encryption
+from cybercorp.store.timeseries.log.batches import (
+    BatchHead,
+    DamagedBatchError,
+    check_frame,
+    frame_span,
+    unpack_frame,
+    unpack_head,
+)
 from cybercorp.store.timeseries.log.head import HeadRow, Logged, Packed, Part, RowTuple
 from cybercorp.store.timeseries.log.whole_batches import unpack_whole
 from cybercorp.store.timeseries.rows import Integers
@@ -63,30 +72,47 @@ class _Entry:
         self.size_bytes = sum(map(len, bodies))
         self.bodies = [*bodies]
 
-    def read(self, reader: ChunkBodies, frames: Iterable[int], note: Note) -> None:
-        """Read frames that were not read yet; damage is noted. Raises ChunkGoneError."""
+    def read(self, reader: ChunkBodies, frames: Iterable[int], note: Note, encryption: Encryption) -> None:
+        """Read frames that were not read yet; damage is noted. Raises ChunkGoneError, StorageCorruptError."""
         head = self.head
-        if head is None or not (wanted := set(frames) - self._read):
+        if head is None:
             return
+
+        def decrypt(frame: int, data: bytes) -> bytes:
+            return encryption.of_frame(self.number, frame).decrypt(data)
+
+        def take(frame: int, data: bytes) -> None:
+            places, bodies = unpack_frame(head, frame, data, decrypt)
+            for place, body in zip(places.tolist(), bodies, strict=True):
+                self.bodies[place] = body
+            self.size_bytes += sum(map(len, bodies))
+
+        wanted = set(frames) - self._read
+        self._each(head, reader, wanted, note, take)
         self._read |= wanted
+
+    def check(self, reader: ChunkBodies, note: Note) -> None:
+        """Compare every frame with its checksum; damage is noted. No key is needed. Raises ChunkGoneError."""
+        head = self.head
+        if head is not None:
+            self._each(head, reader, set(self.frames()), note, functools.partial(check_frame, head))
+
+    def _each(
+        self, head: BatchHead, reader: ChunkBodies, wanted: set[int], note: Note, take: Callable[[int, bytes], None]
+    ) -> None:
+        if not wanted:
+            return
         try:
             with reader.log_body(self.number) as read:
                 for frame in sorted(wanted):
-                    self._read_frame(head, frame, read, note)
+                    try:
+                        take(frame, read(*frame_span(head, frame)))
+                    except _DAMAGE as error:
+                        rows = np.flatnonzero(head.frames == frame)
+                        hosts, times = head.hosts[rows], head.timestamps[rows]
+                        note(self.number, frame, _sentence(self.number, str(error), hosts, times))
         except DamagedChunkError as error:
             note(self.number, -1, _sentence(self.number, str(error), head.hosts, head.timestamps))
-
-    def _read_frame(self, head: BatchHead, frame: int, read: Read, note: Note) -> None:
-        try:
-            start, length = frame_span(head, frame)
-            places, bodies = unpack_frame(head, frame, read(start, length))
-        except _DAMAGE as error:
-            rows = np.flatnonzero(head.frames == frame)
-            note(self.number, frame, _sentence(self.number, str(error), head.hosts[rows], head.timestamps[rows]))
-            return
-        for place, body in zip(places.tolist(), bodies, strict=True):
-            self.bodies[place] = body
-        self.size_bytes += sum(map(len, bodies))
 
     def row(self, place: int) -> HeadRow | None:
         """A row whose frame was read; None where it is damaged."""
@@ -108,9 +134,10 @@ class _Entry:
 class LogReader:
     """Any thread may call it."""
 
-    def __init__(self, storage: ChunkStorage, note: Note) -> None:
+    def __init__(self, storage: ChunkStorage, note: Note, encryption: Encryption) -> None:
         self._storage = storage
         self._note = note
+        self._encryption = encryption
         self._lock = threading.Lock()
         self._kept: OrderedDict[int, _Entry] = OrderedDict()
         self._prefetched: dict[tuple[int, int], HeadRow | None] = {}
@@ -146,7 +173,7 @@ class LogReader:
                 except _DAMAGE as error:
                     self._note(number, -1, _sentence(number, str(error), _NOTHING, part.timestamps[start:end]))
                     continue
-                entry.read(reader, entry.frames_of(places), self._note)
+                entry.read(reader, entry.frames_of(places), self._note, self._encryption)
                 found.extend(row for place in places.tolist() if (row := entry.row(place)) is not None)
             self._forget()
         return found
@@ -157,7 +184,7 @@ class LogReader:
             for number in numbers:
                 try:
                     entry = _Entry(number, reader)
-                    entry.read(reader, entry.frames(), self._note)
+                    entry.read(reader, entry.frames(), self._note, self._encryption)
                 except _DAMAGE as error:
                     self._note(number, -1, _sentence(number, str(error), _NOTHING, _NOTHING))
                 except ChunkGoneError:
@@ -166,6 +193,17 @@ class LogReader:
                     yield number, entry.columns, entry.bodies
                     continue
                 yield number, None, []
+
+    def check(self, numbers: Iterable[int]) -> None:
+        """Compare entries with their checksums; what is damaged is noted. Raises StorageError."""
+        with self._storage.reader() as reader:
+            for number in numbers:
+                try:
+                    _Entry(number, reader).check(reader, self._note)
+                except _DAMAGE as error:
+                    self._note(number, -1, _sentence(number, str(error), _NOTHING, _NOTHING))
+                except ChunkGoneError:
+                    continue
 
     def _read_together(self, parts: Sequence[Logged]) -> dict[tuple[int, int], HeadRow | None]:
         found: dict[tuple[int, int], HeadRow | None] = {}
@@ -181,7 +219,7 @@ class LogReader:
                     entry = _Entry(number, reader)
                 except _DAMAGE:
                     continue  # told by whoever asks for its rows
-                entry.read(reader, entry.frames_of(places[start:end]), self._note)
+                entry.read(reader, entry.frames_of(places[start:end]), self._note, self._encryption)
                 for place in places[start:end].tolist():
                     row = found[number, place] = entry.row(place)
                     size += len(row.body) if row else 0

@@ -12,7 +12,7 @@ from cybercorp.protocol.processes import ProcessChanges, ProcessTable
 from cybercorp.store.timeseries.encoding.chunks import PROCESSES, SAMPLES, ChunkReader, DamagedChunkError
 from cybercorp.store.timeseries.encoding.process_tables import changes_of
 from cybercorp.store.timeseries.log.unsealed import last_samples
-from cybercorp.store.timeseries.reading.pictures import look, slices_of, take_picture
+from cybercorp.store.timeseries.reading.pictures import look, slices_of, tables_of, take_picture
 from cybercorp.store.timeseries.rows import Integers, LatestRow
 from cybercorp.store.timeseries.session import Session
 from cybercorp.store.timeseries.state import HeadRow, State
@@ -89,7 +89,7 @@ class Instants:
         with self._session.storage.reader() as bodies:
             try:
                 with bodies.open(found.entry.id) as read:
-                    return ChunkReader(read, found.entry.owner, 3).body(found.position)
+                    return tables_of(self._session, found.entry, read).body(found.position)
             except DamagedChunkError as error:
                 self._session.note_damage(state, found.entry, -1, str(error))
                 return None
@@ -117,7 +117,7 @@ class Instants:
             for entry in picture.entries:
                 try:
                     with bodies.open(entry.id) as read:
-                        chunk = ChunkReader(read, entry.owner, 3)
+                        chunk = tables_of(self._session, entry, read)
                         times = chunk.timestamps().tolist()
                         found += [(times[number], changes) for number, changes in chunk.changes()]
                 except DamagedChunkError as error:

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from cybercorp.core.errors import StorageError
-from cybercorp.store.timeseries.encoding.chunks import SAMPLES, Read, read_from
+from cybercorp.store.timeseries.encoding.chunks import SAMPLES, ChunkReader, Read, read_from
 from cybercorp.store.timeseries.log.unsealed import head_rows
 from cybercorp.store.timeseries.rows import Floats
 from cybercorp.store.timeseries.session import Session
@@ -61,6 +61,12 @@ def slices_of(entry: ChunkEntry, read: Read, columns: int) -> Read:
     if entry.size_bytes > WHOLE_CHUNK_BYTES and columns < WHOLE_CHUNK_COLUMNS:
         return read
     return read_from(read(0, entry.size_bytes))
+
+
+def tables_of(session: Session, entry: ChunkEntry, read: Read) -> ChunkReader:
+    """A chunk of process tables, which may be encrypted."""
+    decrypt = session.encryption.of_chunk(entry.host, entry.first, entry.last).decrypt
+    return ChunkReader(read, entry.owner, 3, decrypt)
 
 
 def head_columns(rows: Sequence[HeadRow], places: Sequence[int]) -> Floats:

@@ -9,7 +9,7 @@ import numpy as np
 
 from cybercorp.protocol.metrics import Catalogue
 from cybercorp.store.timeseries.encoding.chunks import PROCESSES, SAMPLES, ChunkReader, DamagedChunkError
-from cybercorp.store.timeseries.reading.pictures import look, slices_of, take_picture
+from cybercorp.store.timeseries.reading.pictures import look, slices_of, tables_of, take_picture
 from cybercorp.store.timeseries.rows import Floats, Integers
 from cybercorp.store.timeseries.session import Session
 from cybercorp.store.timeseries.state import HeadRow, State
@@ -59,7 +59,7 @@ class Spans:
             for entry in picture.entries:
                 try:
                     with storage.open(entry.id) as read:
-                        chunk = ChunkReader(slices_of(entry, read, 3), entry.owner, 3)
+                        chunk = tables_of(self._session, entry, slices_of(entry, read, 3))
                         found.update(zip(chunk.timestamps().tolist(), chunk.bodies(), strict=True))
                 except DamagedChunkError as error:
                     self._session.note_damage(state, entry, -1, str(error))

@@ -137,7 +137,8 @@ class Sealer:
                     values = np.frombuffer(b"".join(bodies), dtype="<f8").reshape(len(part), -1)
                     body = encode_samples((host.host, catalogue), times, values, lasting=False)
                 else:
-                    body = encode_processes((host.host, 0), times, bodies)
+                    place = self._session.encryption.of_chunk(host.host, block, block)
+                    body = encode_processes((host.host, 0), times, bodies, place.encrypt)
                 received = max(row.received_ms for row in part)
                 yield _entry(host.host, kind, catalogue, block, block, times, len(body), received), body
                 block += 1
@@ -198,7 +199,8 @@ class Sealer:
                 try:
                     with reader.open(entry.id) as read:
                         whole = read(0, entry.size_bytes)
-                    chunk = ChunkReader(read_from(whole), entry.owner, columns + 1)
+                    place = self._session.encryption.of_chunk(entry.host, entry.first, entry.last)
+                    chunk = ChunkReader(read_from(whole), entry.owner, columns + 1, place.decrypt)
                     times.append(chunk.timestamps())
                     if kind == SAMPLES:
                         if chunk.rows != entry.rows:
@@ -213,7 +215,8 @@ class Sealer:
         joined = np.concatenate(times)
         if kind == SAMPLES:
             return encode_samples(run[0].owner, joined, values, lasting=True), joined
-        return encode_processes(run[0].owner, joined, bodies), joined
+        place = self._session.encryption.of_chunk(run[0].host, run[0].first, run[-1].last)
+        return encode_processes(run[0].owner, joined, bodies, place.encrypt), joined
 
     def _trim(self, state: State) -> int:
         """Delete the log entries that no unsealed row needs, in small steps; returns how many."""

@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cybercorp.security.vault import Vault, is_sealed
+from cybercorp.store.timeseries.encryption import Encryption
 from cybercorp.store.timeseries.log.batches import (
     FRAME_BYTES,
     FRAME_ROWS,
@@ -126,3 +128,31 @@ def test_the_first_format_is_read(batch: Batch, data: st.DataObject) -> None:
     for number, given_bytes in ((7, bytes(broken)), (8, packed), (7, packed[:-1])):
         with pytest.raises(DamagedBatchError):
             unpack_whole(number, given_bytes)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from([16, 16, 16, 40, 41])), min_size=1, max_size=60))
+def test_process_tables_have_frames_of_their_own(rows: Sequence[tuple[bool, int]]) -> None:
+    """Those and no others are encrypted, each frame for its entry and number; moved to another one it does not open."""
+    vault = Vault({1: b"k" * 32}, 1)
+    encryption = Encryption()
+    encryption.vault = vault
+    bodies = [(b"secret" if table else b"sample").ljust(length, b".") for table, length in rows]
+    count = list(range(1, len(rows) + 1))
+    batch = Batch(count, ["s"] * len(rows), count, count, count, [0 if table else 3 for table, _ in rows], bodies)
+    packed, body = pack_batch(7, batch, lambda frame, data: encryption.of_frame(7, frame).encrypt(data))
+    head = unpack_head(7, packed)
+    found: list[bytes] = [b"lost"] * len(rows)
+    for frame in range(len(head.directory)):
+        start, length = frame_span(head, frame)
+        data = body[start : start + length]
+        tables = {bool(one == 0) for one in head.catalogues[head.frames == frame].tolist()}
+        assert tables == {is_sealed(data)}
+        places, read = unpack_frame(head, frame, data, lambda at, one: encryption.of_frame(7, at).decrypt(one))
+        for place, one in zip(places.tolist(), read, strict=True):
+            found[place] = one
+        if is_sealed(data):
+            for entry, at in ((8, frame), (7, frame + 1)):
+                cipher = encryption.of_frame(entry, at)
+                with pytest.raises(DamagedBatchError, match="belong elsewhere"):
+                    unpack_frame(head, frame, data, lambda _, one, cipher=cipher: cipher.decrypt(one))  # type: ignore[misc]
+    assert found == bodies
