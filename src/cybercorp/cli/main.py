@@ -19,7 +19,7 @@ from cybercorp.cli.output.encodings import prepare_streams
 from cybercorp.core.version import VERSION
 
 COMPLETE_VARIABLE = "_CYBERCORP_COMPLETE"
-_START, _LOOK, _PARTS, _HELP = "Start", "Look", "Parts of it", "Help"
+_START, _LOOK, _TRUST, _PARTS, _HELP = "Start", "Look", "Trust", "Parts of it", "Help"
 
 
 def _entry(section: str, summary: str, module: str) -> Entry:
@@ -38,8 +38,14 @@ class CyberCorpGroup(LazyGroup):
         "metrics": _entry(_LOOK, "List metrics; query them and draw them.", "metrics"),
         "ps": _entry(_LOOK, "List the processes of hosts, now or at a past instant.", "ps"),
         "events": _entry(_LOOK, "List what happened, or follow it live.", "events"),
-        "audit": _entry(_LOOK, "List who did what, verify that nobody changed it, keep a copy.", "audit"),
         "export": _entry(_LOOK, "Save part of the history as one file for `replay`.", "export"),
+        "login": _entry(_TRUST, "Log in to a server.", "login"),
+        "logout": _entry(_TRUST, "End the session.", "logout"),
+        "whoami": _entry(_TRUST, "Show who you are to the server, and what you may do.", "whoami"),
+        "users": _entry(_TRUST, "List, make, change and remove users.", "users"),
+        "sessions": _entry(_TRUST, "List and end sessions.", "sessions"),
+        "mfa": _entry(_TRUST, "Set up second factors, list and remove them.", "mfa"),
+        "audit": _entry(_TRUST, "List who did what, verify that nobody changed it, keep a copy.", "audit"),
         "server": _entry(_PARTS, "Run, check, back up, restore and describe the server.", "server"),
         "agent": _entry(_PARTS, "Run the agent of this machine, join it to a server, ask its state.", "agent"),
         "doctor": _entry(_HELP, "Check that everything is in order, and say what to do where it is not.", "doctor"),

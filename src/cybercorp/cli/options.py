@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from cybercorp.cli.questions import prove_again
 from cybercorp.core.errors import AccessError, InvalidInputError
 from cybercorp.core.paths import data_dir as default_data_dir
 
@@ -45,13 +46,21 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         # httpx alone takes 70 ms, which --help and the completion must not pay.
         from cybercorp.client.synchronous import Client
 
-        return Client(**self._credentials(), timeout_s=timeout_s)
+        client = Client(**self._credentials(), timeout_s=timeout_s)
+        client.when_step_up(prove_again)
+        return client
 
     def async_client(self, *, timeout_s: float = 10.0) -> AsyncClient:
         """The same, awaited: for live subscriptions and the dashboard."""
         from cybercorp.client.asynchronous import AsyncClient
 
         return AsyncClient(**self._credentials(), timeout_s=timeout_s)
+
+    def login_profile(self) -> str:
+        """The name under which a log-in to the chosen server is kept."""
+        from cybercorp.client.profiles import profile_name
+
+        return self.profile or profile_name(self.credential().url)
 
     def check_server_known(self) -> None:
         """Raise what a client would raise where no server is known or its credential is no use; loads no client."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,7 +13,9 @@ from cybercorp.client.nouns import Nouns
 from cybercorp.client.profiles import find_credential
 from cybercorp.core.errors import AccessError, VersionMismatchError, error_classes
 from cybercorp.protocol.live import Subscribed
+from cybercorp.protocol.logins import StepUp
 from cybercorp.protocol.problems import Problem, error_of
+from cybercorp.security.credentials import Credential
 
 
 class AsyncClient:
@@ -36,8 +38,10 @@ class AsyncClient:
         profile: str | None = None,
         data_dir: Path | None = None,
         timeout_s: float = 10.0,
+        credential: Credential | None = None,
     ) -> None:
-        self.credential = find_credential(url, token=token, profile=profile, data_dir=data_dir)
+        """`credential` is one that was found before; the other ways to name a server are not looked at then."""
+        self.credential = credential or find_credential(url, token=token, profile=profile, data_dir=data_dir)
         self._timeout_s = timeout_s
         self._nouns = Nouns(self.credential, timeout_s=timeout_s, blocking=False)
         self.hosts = self._nouns.hosts
@@ -47,7 +51,15 @@ class AsyncClient:
         self.agents = self._nouns.agents
         self.recordings = self._nouns.recordings
         self.audit = self._nouns.audit
+        self.account = self._nouns.account
+        self.users = self._nouns.users
+        self.sessions = self._nouns.sessions
+        self.mfa = self._nouns.mfa
         self.server = self._nouns.server
+
+    def when_step_up(self, prove: Callable[[], StepUp | None]) -> None:
+        """What to do where the server wants proof again of who asks: `prove` gives it, or None to give up."""
+        self._nouns.transport.on_step_up = prove
 
     @property
     def url(self) -> str:
@@ -68,7 +80,9 @@ class AsyncClient:
 
     def connect_live(self) -> LiveConnection:
         """One socket for many subscriptions, for programs that change what they look at; see `LiveConnection`."""
-        return LiveConnection(self.credential, timeout_s=self._timeout_s)
+        return LiveConnection(
+            self.credential, timeout_s=self._timeout_s, authorization=self._nouns.transport.authorization
+        )
 
     async def live(
         self,

@@ -51,7 +51,7 @@ def iterate_live(
     credential: Credential, topics: tuple[str, ...], *, timeout_s: float, **options: Any
 ) -> Generator[Update, None, None]:
     """Updates of these topics for ever; closing the iterator ends connection and thread."""
-    client = AsyncClient(credential.url, token=credential.token, timeout_s=timeout_s)
+    client = AsyncClient(credential=credential, timeout_s=timeout_s)
     updates = client.live(*topics, **options)
     loop = _LoopThread()
 

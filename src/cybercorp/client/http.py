@@ -12,8 +12,17 @@ from typing import TypeVar
 import msgspec
 
 from cybercorp.client.addresses import is_loopback, unreachable
+from cybercorp.client.authorization import Authorization, FixedToken, SessionToken
 from cybercorp.client.calls import REQUEST_HEADERS, Params, check_protocol, present, read_answer, read_problem
-from cybercorp.core.errors import CyberCorpError, InvalidInputError, LimitExceededError, UnreachableError
+from cybercorp.client.session_store import SessionStore
+from cybercorp.core.errors import (
+    CyberCorpError,
+    InvalidInputError,
+    LimitExceededError,
+    StepUpRequiredError,
+    UnreachableError,
+)
+from cybercorp.protocol.logins import Account, Refresh, StepUp, Tokens
 from cybercorp.protocol.servers import PROTOCOL_HEADER
 from cybercorp.security.credentials import Credential
 
@@ -31,6 +40,7 @@ AnswerT = TypeVar("AnswerT")
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 LONGEST_ANSWER_S = 60.0
 _IDEMPOTENT = {"GET", "HEAD"}
+_STEP_UP, _REFRESH = "/api/v1/account/step-up", "/api/v1/login/refresh"
 _CUT = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
 
@@ -70,20 +80,23 @@ class HttpTransport:
     def __init__(self, credential: Credential, *, timeout_s: float, blocking: bool) -> None:
         self._url = credential.url
         self._timeout_s = timeout_s
-        headers = (
-            {**REQUEST_HEADERS, "Authorization": f"Bearer {credential.token}"} if credential.token else REQUEST_HEADERS
-        )
         # Reading the CA bundle costs 20 ms; an empty context trusts nobody, which plain HTTP never asks.
         verify = (
             ssl.create_default_context()
             if credential.url.startswith("https:")
             else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         )
+        self.authorization: Authorization = (
+            SessionToken(SessionStore(credential.profile), self._renew, blocking=blocking)
+            if credential.profile and not credential.token
+            else FixedToken(credential.token)
+        )
+        self.on_step_up: Callable[[], StepUp | None] = lambda: None
         # A proxy of the environment must not see what is said on loopback.
         trust_env = not is_loopback(credential.url)
         made = httpx.Client if blocking else httpx.AsyncClient
         self._client: httpx.Client | httpx.AsyncClient = made(
-            base_url=credential.url, headers=headers, timeout=timeout_s, verify=verify, trust_env=trust_env
+            base_url=credential.url, headers=REQUEST_HEADERS, timeout=timeout_s, verify=verify, trust_env=trust_env
         )
 
     async def call(
@@ -96,11 +109,31 @@ class HttpTransport:
         body: msgspec.Struct | None = None,
         token: str | None = None,
     ) -> AnswerT:
-        """Send one request; answers and errors as in `calls.read_answer`, UnreachableError where nobody answers."""
+        """Send one request; answers and errors as in `calls.read_answer`, UnreachableError where nobody answers.
+
+        Where it must be proven again who asks, `on_step_up` may do so; then the request is sent once more.
+        """
+        try:
+            return await self._call(method, path, answer, params, body, token)
+        except StepUpRequiredError:
+            proof = self.on_step_up() if token is None else None
+            if proof is None:
+                raise
+        await self._call("POST", _STEP_UP, Account, (), proof, None)
+        return await self._call(method, path, answer, params, body, token)
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        answer: type[AnswerT],
+        params: Params,
+        body: msgspec.Struct | None,
+        token: str | None,
+    ) -> AnswerT:
         sent = msgspec.json.encode(body) if body is not None else None
         headers = {"Content-Type": "application/json"} if sent is not None else {}
-        if token is not None:
-            headers["Authorization"] = f"Bearer {token}"
+        headers |= await self._bearer(token)
         try:
             request = self._client.build_request(method, path, params=present(params), content=sent, headers=headers)
             response, content = await self._send(request)
@@ -116,7 +149,8 @@ class HttpTransport:
         Raises as `call` does. Where the server breaks off, the body simply ends: check that it is whole.
         """
         try:
-            request = self._client.build_request("GET", path, params=present(params))
+            headers = await self._bearer(None)
+            request = self._client.build_request("GET", path, params=present(params), headers=headers)
             if isinstance(self._client, httpx.Client):
                 with contextlib.closing(self._client.send(request, stream=True)) as response:
                     self._check_download(response, b"" if response.status_code < 400 else response.read())
@@ -142,7 +176,8 @@ class HttpTransport:
         """
         begun = False
         try:
-            request = self._client.build_request("GET", path, params=present(params))
+            headers = await self._bearer(None)
+            request = self._client.build_request("GET", path, params=present(params), headers=headers)
             if isinstance(self._client, httpx.Client):
                 with contextlib.closing(self._client.send(request, stream=True)) as response:
                     self._check_download(response, b"" if response.status_code < 400 else response.read())
@@ -168,6 +203,13 @@ class HttpTransport:
                     code="cut",
                 ) from error
             raise self._unreachable(error) from error
+
+    async def _bearer(self, token: str | None) -> dict[str, str]:
+        sent = await self.authorization.token() if token is None else token
+        return {"Authorization": f"Bearer {sent}"} if sent else {}
+
+    async def _renew(self, refresh_token: str) -> Tokens:
+        return await self._call("POST", _REFRESH, Tokens, (), Refresh(refresh_token=refresh_token), "")
 
     def _check_download(self, response: httpx.Response, body: bytes) -> None:
         check_protocol(response.headers.get(PROTOCOL_HEADER.lower()), self._url)

@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.typing import Subprotocol
 
 from cybercorp.client.addresses import LIVE_PATH, is_loopback, unreachable, websocket_url
+from cybercorp.client.authorization import Authorization, FixedToken
 from cybercorp.client.backoff import Backoff
 from cybercorp.client.calls import REQUEST_HEADERS
 from cybercorp.client.failures import closed, is_hopeless, refused
@@ -44,8 +45,16 @@ class LiveConnection:
     protocol version is tried again slowly. States are conflated while the reader is busy, events are never dropped.
     """
 
-    def __init__(self, credential: Credential, *, timeout_s: float = 10.0, backoff: Backoff | None = None) -> None:
+    def __init__(
+        self,
+        credential: Credential,
+        *,
+        timeout_s: float = 10.0,
+        backoff: Backoff | None = None,
+        authorization: Authorization | None = None,
+    ) -> None:
         self._credential = credential
+        self._authorization = authorization or FixedToken(credential.token)
         self._timeout_s = timeout_s
         self._backoff = backoff or Backoff()
         self._codec = Codec()
@@ -139,10 +148,11 @@ class LiveConnection:
     async def _open(self) -> ClientConnection:
         url = self._credential.url
         options: dict[str, Any] = {"ssl": ssl.create_default_context()} if url.startswith("https:") else {}
+        token = await self._authorization.token()
         try:
             socket = await connect(
                 websocket_url(url, LIVE_PATH),
-                additional_headers={"Authorization": f"Bearer {self._credential.token}"},
+                additional_headers={"Authorization": f"Bearer {token}"} if token else {},
                 user_agent_header=REQUEST_HEADERS["User-Agent"],
                 subprotocols=[Subprotocol(SUBPROTOCOL_MSGPACK)],
                 compression=None,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from cybercorp.client.accounts import AsyncAccount
 from cybercorp.client.agents import AsyncAgents
 from cybercorp.client.audit import AsyncAudit
 from cybercorp.client.events import AsyncEvents
 from cybercorp.client.hosts import AsyncHosts
 from cybercorp.client.http import HttpTransport
 from cybercorp.client.metrics import AsyncMetrics
+from cybercorp.client.mfa import AsyncMfa
 from cybercorp.client.processes import AsyncProcesses
 from cybercorp.client.recordings import AsyncRecordings
 from cybercorp.client.servers import AsyncServer
+from cybercorp.client.sessions import AsyncSessions
+from cybercorp.client.users import AsyncUsers
 from cybercorp.security.credentials import Credential
 
 
@@ -26,4 +30,8 @@ class Nouns:
         self.agents = AsyncAgents(self.transport)
         self.recordings = AsyncRecordings(self.transport)
         self.audit = AsyncAudit(self.transport)
+        self.account = AsyncAccount(self.transport)
+        self.users = AsyncUsers(self.transport)
+        self.sessions = AsyncSessions(self.transport)
+        self.mfa = AsyncMfa(self.transport)
         self.server = AsyncServer(self.transport)

@@ -18,6 +18,7 @@ import stat
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -37,6 +38,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     url: str
     token: str = ""
+    user: str = ""
 
 
 class Profiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,7 +74,7 @@ def find_credential(
     token = token or environment.get("CYBERCORP_TOKEN") or None
     if url is not None:
         address = check_url(url)
-        return Credential(url=address, token=token or _known_token(address, config, data_dir))
+        return Credential(url=address, token=token) if token else _known(address, config, data_dir)
     profiles = read_profiles(config)
     name = environment.get("CYBERCORP_PROFILE") or profiles.default
     if name:
@@ -86,6 +88,14 @@ def find_credential(
             code="no_server",
         )
     return Credential(url=check_url(local.url), token=token or local.token)
+
+
+def profile_name(url: str) -> str:
+    """The name for a server that nobody has named: its host, and the port where it is not the usual one."""
+    split = urlsplit(url)
+    port = f"-{split.port}" if split.port not in (None, 443, 8765) else ""
+    made = re.sub(r"[^A-Za-z0-9_-]+", "-", f"{split.hostname or 'server'}{port}")[:64].strip("-")
+    return made or "server"
 
 
 def read_profiles(config_dir: Path | None = None) -> Profiles:
@@ -116,10 +126,18 @@ def save_profile(name: str, profile: Profile, *, default: bool = False, config_d
             "A profile's name has 1 to 64 letters, digits, '-' or '_'.", hint="Choose another one.", code="invalid_name"
         )
     known = read_profiles(config_dir)
-    profiles = {**known.profiles, name: Profile(url=check_url(profile.url), token=profile.token)}
+    profiles = {**known.profiles, name: msgspec.structs.replace(profile, url=check_url(profile.url))}
     return _write(
         Profiles(default=name if default or not known.default else known.default, profiles=profiles), config_dir
     )
+
+
+def forget_default(name: str, *, config_dir: Path | None = None) -> None:
+    """Nobody is logged in with this profile any more: it is not what is used when none is named."""
+    known = read_profiles(config_dir)
+    if name in known.profiles:
+        profiles = {**known.profiles, name: msgspec.structs.replace(known.profiles[name], user="")}
+        _write(Profiles(default=None if known.default == name else known.default, profiles=profiles), config_dir)
 
 
 def remove_profile(name: str, *, config_dir: Path | None = None) -> Path:
@@ -134,7 +152,9 @@ def remove_profile(name: str, *, config_dir: Path | None = None) -> Path:
 def _write(profiles: Profiles, config_dir: Path | None) -> Path:
     lines = [f"default = {_quoted(profiles.default)}", ""] if profiles.default else []
     for name, one in sorted(profiles.profiles.items()):
-        lines += [f"[profiles.{name}]", f"url = {_quoted(one.url)}", f"token = {_quoted(one.token)}", ""]
+        lines += [f"[profiles.{name}]", f"url = {_quoted(one.url)}"]
+        lines += [f"{key} = {_quoted(value)}" for key in ("token", "user") if (value := getattr(one, key))]
+        lines += [""]
     path = (config_dir or default_config_dir()) / PROFILES_FILE
     write_private_file(path, "\n".join(lines))
     return path
@@ -149,7 +169,7 @@ def _from_profile(profiles: Profiles, name: str, config_dir: Path, token: str | 
     one = profiles.profiles.get(name)
     if one is None:
         raise _no_profile(profiles, name, config_dir)
-    return Credential(url=check_url(one.url), token=token or one.token)
+    return Credential(url=check_url(one.url), token=token or one.token, profile=name)
 
 
 def _no_profile(profiles: Profiles, name: str, config_dir: Path) -> NotFoundError:
@@ -161,9 +181,9 @@ def _no_profile(profiles: Profiles, name: str, config_dir: Path) -> NotFoundErro
     )
 
 
-def _known_token(url: str, config_dir: Path, data_dir: Path | None) -> str:
-    for one in read_profiles(config_dir).profiles.values():
-        if one.url.rstrip("/") == url and one.token:
-            return one.token
+def _known(url: str, config_dir: Path, data_dir: Path | None) -> Credential:
+    for name, one in read_profiles(config_dir).profiles.items():
+        if one.url.rstrip("/") == url and (one.token or one.user):
+            return Credential(url=url, token=one.token, profile=name)
     local = read_credential((data_dir or default_data_dir()) / OWNER_FILE)
-    return local.token if local is not None and local.url.rstrip("/") == url else ""
+    return Credential(url=url, token=local.token if local is not None and local.url.rstrip("/") == url else "")

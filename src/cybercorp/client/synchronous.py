@@ -6,25 +6,31 @@ neither asyncio nor websockets. Only `live` runs a loop, in a thread of its own,
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from cybercorp.client.accounts import Accounts
 from cybercorp.client.agents import Agents
 from cybercorp.client.audit import Audit
 from cybercorp.client.calls import complete
 from cybercorp.client.events import Events
 from cybercorp.client.hosts import Hosts
 from cybercorp.client.metrics import Metrics
+from cybercorp.client.mfa import Mfa
 from cybercorp.client.nouns import Nouns
 from cybercorp.client.processes import Processes
 from cybercorp.client.profiles import find_credential
 from cybercorp.client.recordings import Recordings
 from cybercorp.client.servers import Server
+from cybercorp.client.sessions import Sessions
+from cybercorp.client.users import Users
 
 if TYPE_CHECKING:
     from cybercorp.client.inbox import Update
+    from cybercorp.protocol.logins import StepUp
+    from cybercorp.security.credentials import Credential
 
 
 class Client:
@@ -45,8 +51,9 @@ class Client:
         profile: str | None = None,
         data_dir: Path | None = None,
         timeout_s: float = 10.0,
+        credential: Credential | None = None,
     ) -> None:
-        self.credential = find_credential(url, token=token, profile=profile, data_dir=data_dir)
+        self.credential = credential or find_credential(url, token=token, profile=profile, data_dir=data_dir)
         self._timeout_s = timeout_s
         self._nouns = Nouns(self.credential, timeout_s=timeout_s, blocking=True)
         self.hosts = Hosts(self._nouns.hosts)
@@ -56,7 +63,15 @@ class Client:
         self.agents = Agents(self._nouns.agents)
         self.recordings = Recordings(self._nouns.recordings)
         self.audit = Audit(self._nouns.audit)
+        self.account = Accounts(self._nouns.account)
+        self.users = Users(self._nouns.users)
+        self.sessions = Sessions(self._nouns.sessions)
+        self.mfa = Mfa(self._nouns.mfa)
         self.server = Server(self._nouns.server)
+
+    def when_step_up(self, prove: Callable[[], StepUp | None]) -> None:
+        """What to do where the server wants proof again of who asks: `prove` gives it, or None to give up."""
+        self._nouns.transport.on_step_up = prove
 
     @property
     def url(self) -> str:

@@ -20,12 +20,19 @@ AGENT_FILE = "agent.json"
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`url` of the server and the bearer `token` for it; an agent's also names its host and the name it joined by."""
+    """`url` of the server and the bearer `token` for it; an agent's also names its host and the name it joined by.
+
+    Where `profile` is given and `token` is not, the token is that of the log-in which the profile has.
+    """
 
     url: str
     token: str
     host_id: str = ""
     name: str = ""
+    profile: str = ""
+
+    def __repr__(self) -> str:
+        return f"Credential(url={self.url!r})"
 
 
 def read_credential(path: Path) -> Credential | None:

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from cybercorp import AsyncClient, Client
-from cybercorp.client import agents, events, hosts, metrics, processes, servers
+from cybercorp.client import accounts, agents, audit, events, hosts, metrics, mfa, processes, servers, sessions, users
 from cybercorp.client.calls import Caller, complete
 from cybercorp.client.exports import StreamingCaller
 from cybercorp.core.clock import ManualClock
@@ -20,6 +20,11 @@ PAIRS = [
     (events.AsyncEvents, events.Events),
     (agents.AsyncAgents, agents.Agents),
     (servers.AsyncServer, servers.Server),
+    (accounts.AsyncAccount, accounts.Accounts),
+    (users.AsyncUsers, users.Users),
+    (sessions.AsyncSessions, sessions.Sessions),
+    (mfa.AsyncMfa, mfa.Mfa),
+    (audit.AsyncAudit, audit.Audit),
 ]
 
 

@@ -1,0 +1,107 @@
+"""The bearer token of each request: a fixed one, or a session's, renewed shortly before it is over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from cybercorp.client.session_store import SessionStore, StoredSession
+from cybercorp.core.clock import SystemClock
+from cybercorp.core.errors import UnauthenticatedError
+from cybercorp.protocol.logins import Tokens
+
+RENEW_BEFORE_MS = 30_000
+_WAIT_S, _STEP_S = 15.0, 0.05
+
+Renew = Callable[[str], Awaitable[Tokens]]
+
+
+class Authorization(Protocol):
+    """Gives the token to send now."""
+
+    async def token(self) -> str:
+        """Empty where there is none. Raises UnauthenticatedError where a session is over."""
+        ...
+
+
+class FixedToken:
+    """A token that was given, or found in a file: it is sent as it is."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    async def token(self) -> str:
+        return self._token
+
+
+class SessionToken:
+    """The access token of a log-in. One process renews it, the others that use it wait and read the new one.
+
+    `renew` asks the server with a refresh token. `blocking`: there is no event loop, waiting sleeps.
+    """
+
+    def __init__(self, store: SessionStore, renew: Renew, *, blocking: bool) -> None:
+        self._store = store
+        self._renew = renew
+        self._blocking = blocking
+        self._session: StoredSession | None = None
+
+    async def token(self) -> str:
+        session = self._session or self._store.load()
+        if session is not None and not _is_due(session):
+            self._session = session
+            return session.access_token
+        self._session = await self._renewed()
+        return self._session.access_token
+
+    async def _renewed(self) -> StoredSession:
+        deadline = time.monotonic() + _WAIT_S
+        while True:
+            with self._store.locked() as mine:
+                session = self._store.load()
+                if session is None:
+                    raise logged_out(self._store.profile)
+                if not _is_due(session):
+                    return session
+                if mine or time.monotonic() > deadline:
+                    return await self._ask(session)
+            if self._blocking:
+                time.sleep(_STEP_S)  # noqa: ASYNC251 - there is no loop that it could hold up
+            else:
+                import asyncio  # a blocking client does not pay for it
+
+                await asyncio.sleep(_STEP_S)
+
+    async def _ask(self, session: StoredSession) -> StoredSession:
+        try:
+            tokens = await self._renew(session.refresh_token)
+        except UnauthenticatedError:
+            self._store.remove()
+            raise logged_out(self._store.profile) from None
+        made = stored_session(session.url, tokens)
+        self._store.save(made)
+        return made
+
+
+def stored_session(url: str, tokens: Tokens) -> StoredSession:
+    """What is kept of an answer."""
+    return StoredSession(
+        url=url,
+        user=tokens.user,
+        session_id=tokens.session_id,
+        access_token=tokens.access_token,
+        access_until_ms=SystemClock().now_ms() + tokens.expires_in_s * 1000,
+        refresh_token=tokens.refresh_token,
+    )
+
+
+def logged_out(profile: str) -> UnauthenticatedError:
+    """For a profile whose session is over."""
+    return UnauthenticatedError(
+        f"You are not logged in to '{profile}', or the session is over.", hint="Log in: cybercorp login."
+    )
+
+
+def _is_due(session: StoredSession) -> bool:
+    return SystemClock().now_ms() >= session.access_until_ms - RENEW_BEFORE_MS

@@ -1,0 +1,176 @@
+"""Logging in at a real terminal: passwords are not shown, codes are asked for, danger asks again."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pexpect
+import pyotp
+import pytest
+
+from tests.integration.serving import ServerThread
+
+PASSWORD = "four unrelated words"
+
+
+class Person:
+    """Somebody with a terminal and a home of their own."""
+
+    def __init__(self, home: Path, server: ServerThread) -> None:
+        self.home = home
+        self.server = server
+        self.environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("CYBERCORP_")},
+            "CYBERCORP_CONFIG_DIR": str(home / "config"),
+            "CYBERCORP_DATA_DIR": str(home / "data"),
+            "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
+            "TERM": "xterm",
+        }
+
+    def run(self, *arguments: str) -> pexpect.spawn[str]:
+        """A command on a terminal."""
+        return pexpect.spawn(
+            sys.executable,
+            ["-m", "cybercorp", *arguments],
+            env=self.environ,
+            encoding="utf-8",
+            timeout=20,
+            dimensions=(50, 120),
+        )
+
+    def read(self, *arguments: str) -> str:
+        """What a command says that asks nothing; its exit status must be 0."""
+        child = self.run(*arguments)
+        child.expect(pexpect.EOF)
+        child.close()
+        assert child.exitstatus == 0, child.before
+        return str(child.before)
+
+    def login(self, name: str) -> pexpect.spawn[str]:
+        child = self.run("login", self.server.url, "--user", name)
+        child.expect("Password: ")
+        child.sendline(PASSWORD)
+        return child
+
+
+@pytest.fixture
+def ada(tmp_path: Path) -> Iterator[Person]:
+    """An admin who has an account and nothing else."""
+    with ServerThread(tmp_path / "server", password_memory_kib=19_456) as server:
+        body = {"name": "ada", "password": PASSWORD, "role": "admin"}
+        assert server.http.post("/api/v1/users/", json=body).status_code == 201
+        yield Person(tmp_path / "home", server)
+
+
+def test_from_the_first_log_in_to_the_last(ada: Person) -> None:
+    """Log in, set up an app from the drawn code, log in with a code, be asked again before danger, log out."""
+    child = ada.login("ada")
+    child.expect("Logged in to .* as ada")
+    child.expect("cybercorp mfa add")
+    child.expect(pexpect.EOF)
+    assert PASSWORD not in child.before
+    secret = set_up_totp(ada)
+    session = ada.home / "config" / "sessions" / f"127-0-0-1-{ada.server.port}.json"
+    assert stat.S_IMODE(session.stat().st_mode) == 0o600
+    assert ada.read("logout").startswith("Logged out")
+    assert not session.exists()
+    child = ada.login("ada")
+    child.expect("Code of the authenticator app, or a recovery code: ")
+    child.sendline(secret.at(time.time() + 30))  # the app's clock is ahead: refused, and asked for anew by hand
+    child.expect("error: This code is not right")
+    child.expect(pexpect.EOF)
+    child = ada.login("ada")
+    child.expect("Code of the authenticator app, or a recovery code: ")
+    child.sendline(secret.now())
+    child.expect("Logged in to .* as ada")
+    child.expect(pexpect.EOF)
+    assert "totp" in ada.read("whoami")
+
+
+def set_up_totp(person: Person) -> pyotp.TOTP:
+    """As a person does who types the secret; the code of half a minute ago is used, so that the next one is fresh."""
+    child = person.run("mfa", "add", "--name", "phone")
+    child.expect("type the secret: ([A-Z2-7 ]+)")
+    drawn, secret = child.before, child.match.group(1).replace(" ", "")
+    assert len([line for line in drawn.splitlines() if "█" in line or "▀" in line]) >= 15
+    app = pyotp.TOTP(secret)
+    child.expect("The six digits it shows: ")
+    child.sendline("000000")
+    child.expect("This code is not right")
+    child.expect("The six digits it shows: ")
+    child.sendline(app.at(time.time() - 30))
+    child.expect("Recovery codes")
+    child.expect(pexpect.EOF)
+    assert len(re.findall(r"^\d[a-z2-9]{5}-[a-z2-9]{5}-[a-z2-9]{5}\r?$", child.before, re.MULTILINE)) == 10
+    return app
+
+
+def test_danger_asks_again(ada: Person) -> None:
+    """Five minutes after the log-in a change of users wants password and code; a wrong password changes nothing."""
+    ada.login("ada").expect(pexpect.EOF)
+    app = set_up_totp(ada)
+    forget_step_up(ada)
+    child = ada.run("users", "create", "eve", "--service")
+    child.expect("proof that it is you")
+    child.expect("Password: ")
+    child.sendline("a wrong password")
+    child.expect("Code of the authenticator app")
+    child.sendline("")
+    child.expect("The name or the password is wrong")
+    child.expect(pexpect.EOF)
+    child = ada.run("users", "create", "eve", "--service")
+    child.expect("Password: ")
+    child.sendline(PASSWORD)
+    child.expect("Code of the authenticator app")
+    child.sendline(app.now())
+    child.expect("eve is made")
+    child.expect(pexpect.EOF)
+
+
+def forget_step_up(person: Person) -> None:
+    """As if five minutes had passed: the proof of the session is taken away in the server's own loop."""
+    server = person.server
+
+    async def forget() -> None:
+        sessions = await server.services.sessions.list_()
+        for one in sessions:
+            await server.services.records.sessions.step_up(one.id, 0, frozenset(one.factors))
+        server.services.sessions._known.clear()
+
+    import asyncio
+
+    asyncio.run_coroutine_threadsafe(forget(), server._loop).result(10)
+
+
+def test_a_script_is_told_what_to_give(ada: Person) -> None:
+    """Where nobody can be asked nothing waits: the error names the option, and the exit code is that of usage."""
+    import subprocess
+
+    for arguments in (["login", ada.server.url], ["login", ada.server.url, "--user", "ada"], ["mfa", "add"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "cybercorp", *arguments],
+            env=ada.environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+        assert done.returncode in (2, 4), (arguments, done.stderr)
+        assert "hint:" in done.stderr
+    done = subprocess.run(
+        [sys.executable, "-m", "cybercorp", "login", ada.server.url, "--user", "ada", "--password-stdin"],
+        env=ada.environ,
+        input=f"{PASSWORD}\n",
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
