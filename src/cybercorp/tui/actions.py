@@ -22,13 +22,15 @@ class Place(StrEnum):
     FLEET = "fleet"
     HOST = "host"
     EVENTS = "events"
+    AUDIT = "audit"
 
 
-SCREENS = frozenset({Place.FLEET, Place.HOST, Place.EVENTS})
+SCREENS = frozenset({Place.FLEET, Place.HOST, Place.EVENTS, Place.AUDIT})
 _ANY = frozenset({Place.EVERYWHERE})
 _FLEET = frozenset({Place.FLEET})
 _HOST = frozenset({Place.HOST})
 _EVENTS = frozenset({Place.EVENTS})
+_AUDIT = frozenset({Place.AUDIT})
 
 
 class Action(NamedTuple):
@@ -48,7 +50,8 @@ class Action(NamedTuple):
     label: str = ""
 
 
-GENERAL, TIME, LISTS, FLEET, HOST, EVENTS = "General", "Time", "Lists", "Fleet", "Host", "Events"
+GENERAL, TIME, LISTS, FLEET, HOST = "General", "Time", "Lists", "Fleet", "Host"
+EVENTS, AUDIT = "Events", "Audit"
 _FOOTER = "click it in the footer"
 
 # fmt: off
@@ -72,6 +75,14 @@ ACTIONS: tuple[Action, ...] = (
            EVENTS, _EVENTS, "filter", _FOOTER, "filter"),
     Action("events.order", ("o",), "Newest first, or oldest first",
            EVENTS, _EVENTS, "order", _FOOTER, "order"),
+    Action("audit.open", ("enter",), "Details of the selected record",
+           AUDIT, _AUDIT, "open_event", "double click a record", "details"),
+    Action("audit.go", ("g",), "Go to the instant of the selected record",
+           AUDIT, _AUDIT, "go_to_event", _FOOTER, "go to instant"),
+    Action("audit.filter", ("slash",), "Filter records by actor, operation or text",
+           AUDIT, _AUDIT, "filter", _FOOTER, "filter"),
+    Action("audit.order", ("o",), "Newest first, or oldest first",
+           AUDIT, _AUDIT, "order", _FOOTER, "order"),
     Action("host.details", ("enter",), "Details of the selected process",
            HOST, _HOST, "details", "double click a process", "details"),
     Action("host.filter", ("slash",), "Filter processes",
@@ -126,9 +137,11 @@ ACTIONS: tuple[Action, ...] = (
     Action("time.event_after", ("right_curly_bracket",), "The next event",
            TIME, SCREENS, "event(1)", "click a mark of the time bar", "event"),
     Action("screens.events", ("e",), "Events of the fleet",
-           GENERAL, frozenset({Place.FLEET, Place.HOST}), "app.show_events", _FOOTER, "events"),
+           GENERAL, SCREENS - {Place.EVENTS}, "app.show_events", _FOOTER, "events"),
+    Action("screens.audit", ("a",), "Audit trail: who did what",
+           GENERAL, SCREENS - {Place.AUDIT}, "app.show_audit", "choose it in the palette"),
     Action("screens.fleet", ("f",), "Fleet: all hosts",
-           GENERAL, frozenset({Place.HOST, Place.EVENTS}), "app.show_fleet", _FOOTER, "fleet"),
+           GENERAL, SCREENS - {Place.FLEET}, "app.show_fleet", _FOOTER, "fleet"),
     Action("app.palette", ("colon", "ctrl+p"), "Go to a host, run an action",
            GENERAL, _ANY, "app.command_palette", "click : in the header"),
     Action("app.help", ("question_mark", "f1"), "All keys",

@@ -18,6 +18,7 @@ from cybercorp.security.display import safe_text
 from cybercorp.tui.actions import Place, bindings_of
 from cybercorp.tui.clients import FleetClient
 from cybercorp.tui.palette import ActionCommands, HostCommands
+from cybercorp.tui.screens.audit import AuditScreen
 from cybercorp.tui.screens.dashboard import DashboardScreen
 from cybercorp.tui.screens.events import EventsScreen
 from cybercorp.tui.screens.fleet import FleetScreen
@@ -160,8 +161,12 @@ class DashboardApp(App[int]):
             await self.pop_screen()
 
     def action_show_events(self) -> None:
-        if not isinstance(self.front, EventsScreen):
+        if self.front is None or self.front.PLACE is not Place.EVENTS:
             self.push_screen(EventsScreen())
+
+    def action_show_audit(self) -> None:
+        if not isinstance(self.front, AuditScreen):
+            self.push_screen(AuditScreen())
 
     def action_show_fleet(self) -> None:
         self._back_to(FleetScreen)

@@ -12,6 +12,7 @@ from typing import Protocol, Self
 from cybercorp.client.inbox import Update
 from cybercorp.client.results import QueryResult
 from cybercorp.protocol.agents import Enrolment
+from cybercorp.protocol.audit import AuditPage
 from cybercorp.protocol.events import EventsPage
 from cybercorp.protocol.hosts import Host, HostSort, HostsWindow
 from cybercorp.protocol.live import Subscribe
@@ -69,6 +70,23 @@ class EventCalls(Protocol):
     ) -> EventsPage: ...
 
 
+class AuditCalls(Protocol):
+    async def list(
+        self,
+        *,
+        after: int | None = None,
+        before: int | None = None,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+        operations: Sequence[str] = (),
+        actor: str | None = None,
+        target: str | None = None,
+        decision: str | None = None,
+        limit: int = 100,
+        newest: bool = False,
+    ) -> AuditPage: ...
+
+
 class AgentCalls(Protocol):
     async def create_enrolment(self, expires_in_s: int = 3600, uses: int = 1) -> Enrolment: ...
 
@@ -102,6 +120,9 @@ class FleetClient(Protocol):
 
     @property
     def events(self) -> EventCalls: ...
+
+    @property
+    def audit(self) -> AuditCalls: ...
 
     @property
     def agents(self) -> AgentCalls: ...

@@ -16,6 +16,7 @@ from cybercorp.client.results import QueryResult
 from cybercorp.core.clock import ManualClock
 from cybercorp.core.errors import CyberCorpError, NotFoundError
 from cybercorp.protocol.agents import Enrolment
+from cybercorp.protocol.audit import AuditPage, AuditRecord
 from cybercorp.protocol.events import Event, EventsPage, Severity
 from cybercorp.protocol.hosts import FleetCounts, Host, HostSort, HostState, HostSummary, HostsWindow
 from cybercorp.protocol.live import EventsUpdate, HostsUpdate, Subscribe, Subscribed, Topic
@@ -148,6 +149,7 @@ class FakeClient:
         self.clock = clock or ManualClock(now_ms=START_MS)
         self.rows = list(rows)
         self.log: list[Event] = []
+        self.trail: list[AuditRecord] = []
         self.past: dict[int, list[HostSummary]] = {}
         self.failure: CyberCorpError | None = None
         self.reachable = True
@@ -174,6 +176,10 @@ class FakeClient:
     @property
     def events(self) -> FakeEvents:
         return FakeEvents(self)
+
+    @property
+    def audit(self) -> FakeAudit:
+        return FakeAudit(self)
 
     @property
     def agents(self) -> FakeAgents:
@@ -339,6 +345,35 @@ class FakeEvents:
             and (host is None or host in (one.host, one.host_id))
         ]
         return EventsPage(epoch="epoch", events=found[-limit:] if newest else found[:limit])
+
+
+class FakeAudit:
+    def __init__(self, client: FakeClient) -> None:
+        self._client = client
+
+    async def list(
+        self,
+        *,
+        after: int | None = None,
+        before: int | None = None,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+        operations: Sequence[str] = (),
+        actor: str | None = None,
+        target: str | None = None,
+        decision: str | None = None,
+        limit: int = 100,
+        newest: bool = False,
+    ) -> AuditPage:
+        self._client.called("audit.list", before)
+        found = [
+            one
+            for one in self._client.trail
+            if (after is None or one.id > after)
+            and (before is None or one.id < before)
+            and (until_ms is None or one.time_ms < until_ms)
+        ]
+        return AuditPage(records=found[-limit:] if newest else found[:limit])
 
 
 class FakeAgents:

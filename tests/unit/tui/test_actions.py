@@ -11,6 +11,7 @@ from textual.screen import Screen
 from cybercorp.tui.actions import ACTIONS, SCREENS, Place, actions_of, bindings_of, footer_of, key_label
 from cybercorp.tui.app import DashboardApp
 from cybercorp.tui.palette import ActionCommands
+from cybercorp.tui.screens.audit import AuditScreen
 from cybercorp.tui.screens.dashboard import DashboardScreen
 from cybercorp.tui.screens.events import EventsScreen
 from cybercorp.tui.screens.fleet import FleetScreen
@@ -22,6 +23,7 @@ SCREEN_CLASSES: dict[Place, type[DashboardScreen]] = {
     Place.FLEET: FleetScreen,
     Place.HOST: HostScreen,
     Place.EVENTS: EventsScreen,
+    Place.AUDIT: AuditScreen,
 }
 
 

@@ -12,7 +12,7 @@ from textual.widgets import Static
 
 from cybercorp.core.units import format_age
 from cybercorp.tui.screens.dialog import Dialog
-from cybercorp.tui.state.events import SEVERITIES, EventRow
+from cybercorp.tui.state.events import EVENT_WORDS, SEVERITIES, EventRow, EventWords
 from cybercorp.tui.state.instant import describe_instant
 
 _LABEL = 14
@@ -33,14 +33,15 @@ class EventDialog(Dialog[int]):
         Binding("g", "go", "Go to the instant", show=False),
     ]
 
-    def __init__(self, row: EventRow, now_ms: int) -> None:
+    def __init__(self, row: EventRow, now_ms: int, words: EventWords = EVENT_WORDS) -> None:
         super().__init__()
+        self._words = words
         self._row = row
         self._now_ms = now_ms
 
     def compose(self) -> ComposeResult:
         with VerticalScroll() as box:
-            box.border_title = "Event"
+            box.border_title = self._words.title
             box.border_subtitle = "g goes to this instant · esc closes"
             yield Static(self._text())
 
@@ -55,8 +56,8 @@ class EventDialog(Dialog[int]):
         text.append(f"{glyph} {row.message}\n\n", style="bold")
         lines = [
             ("when", f"{describe_instant(row.time_ms, self._now_ms)}  ({age})"),
-            ("host", row.host or "the server"),
-            ("kind", row.kind),
+            (self._words.labels[0], row.host or self._words.nobody),
+            (self._words.labels[1], row.kind),
             ("severity", row.severity.value),
             ("number", f"{row.id}"),
             *row.attributes,

@@ -11,12 +11,14 @@ from textual.containers import Vertical
 
 from cybercorp.client.inbox import Update
 from cybercorp.core.errors import CyberCorpError
+from cybercorp.protocol.events import Event
 from cybercorp.protocol.live import EventsUpdate, Subscribed
 from cybercorp.security.display import safe_text
 from cybercorp.tui.actions import Place, bindings_of
+from cybercorp.tui.clients import FleetClient
 from cybercorp.tui.screens.dashboard import DashboardScreen
 from cybercorp.tui.screens.event_details import EventDialog
-from cybercorp.tui.state.events import EventsModel
+from cybercorp.tui.state.events import EVENT_WORDS, EventsModel, EventWords
 from cybercorp.tui.state.instant import describe_instant
 from cybercorp.tui.state.lines import Line, Run, Tone
 from cybercorp.tui.widgets.action_line import ActionLine, Hot
@@ -25,7 +27,7 @@ from cybercorp.tui.widgets.filter_line import FilterLine
 from cybercorp.tui.widgets.line_list import LineList
 from cybercorp.tui.widgets.placard import Placard
 
-_PAGE = 200
+PAGE = 200
 _MOST_PAGES = 25  # pages read at once to find what a filter means
 
 
@@ -59,6 +61,10 @@ class EventsScreen(DashboardScreen):
     """Live events come to every screen in front; what is older is read page by page."""
 
     PLACE = Place.EVENTS
+    WORDS: ClassVar[EventWords] = EVENT_WORDS
+    FILTER_HINT: ClassVar[str] = "kind=host.*  host=web-1  severity=error  or any word"
+    NOUN: ClassVar[str] = "events"
+    NOTHING: ClassVar[tuple[str, str]] = ("Nothing has happened yet", "Hosts that join, leave or fail are told here.")
     BINDINGS: ClassVar[list[BindingType]] = bindings_of(Place.EVENTS)
     AUTO_FOCUS = "EventsList"
     DEFAULT_CSS = """
@@ -71,10 +77,10 @@ class EventsScreen(DashboardScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.model = EventsModel()
+        self.model = EventsModel(self.WORDS)
         self.list = EventsList(self.model)
         self._line = EventsLine(self.model)
-        self._filter = FilterLine("kind=host.*  host=web-1  severity=error  or any word")
+        self._filter = FilterLine(self.FILTER_HINT)
         self._placard = Placard()
         self._problem = ""
 
@@ -88,7 +94,7 @@ class EventsScreen(DashboardScreen):
     def on_mount(self) -> None:
         if self.session.instant.is_live:
             self.load_older()
-        self._show()
+        self.renew_list()
 
     # the contract of a dashboard screen
 
@@ -96,7 +102,7 @@ class EventsScreen(DashboardScreen):
         self.workers.cancel_group(self, "older")
         self.model.clear()
         self.load_older()
-        self._show()
+        self.renew_list()
 
     def take_update(self, update: Update) -> None:
         super().take_update(update)
@@ -106,7 +112,7 @@ class EventsScreen(DashboardScreen):
             moved = self.model.add(update.events)
             if moved > 0 and self.model.selected is not None:
                 self.list.show_from(self.list.top_row + moved)
-            self._show()
+            self.renew_list()
         elif isinstance(update, Subscribed) and not update.resumed:
             self.show_instant(None)
 
@@ -114,12 +120,12 @@ class EventsScreen(DashboardScreen):
         super().connection_changed()
         if self.session.connection.is_open and not self.model.known:
             self.load_older()
-        self._show()
+        self.renew_list()
 
     def about(self, width: int) -> Line:
         at_ms = self.session.instant.at_ms
         until = "" if at_ms is None else f" until {describe_instant(at_ms, self.session.instant.now_ms())}"
-        return [Run("Events", Tone.TITLE), Run(until, Tone.MUTED)]
+        return [Run(self.NOUN.capitalize(), Tone.TITLE), Run(until, Tone.MUTED)]
 
     @property
     def catching_up(self) -> bool:
@@ -136,7 +142,7 @@ class EventsScreen(DashboardScreen):
     def action_open_event(self) -> None:
         row = self.model.selected_row
         if row is not None:
-            self.app.push_screen(EventDialog(row, self.session.instant.now_ms()), self._details_closed)
+            self.app.push_screen(EventDialog(row, self.session.instant.now_ms(), self.WORDS), self._details_closed)
 
     def action_go_to_event(self) -> None:
         row = self.model.selected_row
@@ -150,7 +156,7 @@ class EventsScreen(DashboardScreen):
     def action_order(self) -> None:
         self.model.turn()
         self.list.reveal(self.model.cursor)
-        self._show()
+        self.renew_list()
 
     # messages
 
@@ -186,7 +192,7 @@ class EventsScreen(DashboardScreen):
     def _filter_by(self, text: str) -> None:
         self.model.filter_by(text)
         self.list.reveal(self.model.cursor)
-        self._show()
+        self.renew_list()
         if self.model.count < self.list.page_rows and self.model.known and not self.model.complete:
             self.load_older()
 
@@ -200,20 +206,26 @@ class EventsScreen(DashboardScreen):
         try:
             for _ in range(_MOST_PAGES):
                 until = None if instant.at_ms is None else instant.at_ms + 1
-                page = await client.events.list(before=self.model.oldest_id, until_ms=until, limit=_PAGE, newest=True)
+                found = await self.read(client, self.model.oldest_id, until)
                 self._problem = ""
-                self.model.complete = len(page.events) < _PAGE
-                self.model.add(page.events)
-                self._show()
+                self.model.complete = len(found) < PAGE
+                self.model.add(found)
+                self.renew_list()
                 if self.model.complete or self.model.count >= wanted:
                     break
         except CyberCorpError as error:
             self._problem = safe_text(str(error), 300)
         finally:
             self._line.searching = False
-            self._show()
+            self.renew_list()
 
-    def _show(self) -> None:
+    async def read(self, client: FleetClient, before: int | None, until_ms: int | None) -> list[Event]:
+        """The newest page before this id and this time."""
+        page = await client.events.list(before=before, until_ms=until_ms, limit=PAGE, newest=True)
+        return page.events
+
+    def renew_list(self) -> None:
+        """Draw what the model holds."""
         if not self.is_mounted:
             return
         model = self.model
@@ -228,15 +240,17 @@ class EventsScreen(DashboardScreen):
         model, connection = self.model, self.session.connection
         if not model.known and (self._problem or not connection.is_open):
             reason = self._problem or connection.reason
-            self._placard.say("✖ The events cannot be read", reason, connection.hint, next_step="ctrl+r tries now")
+            self._placard.say(
+                f"✖ The {self.NOUN} cannot be read", reason, connection.hint, next_step="ctrl+r tries now"
+            )
         elif not model.known or self._line.searching:
-            self._placard.say("Reading the events…")
+            self._placard.say(f"Reading the {self.NOUN}…")
         elif model.filter_text:
             self._placard.say(
-                f"No event matches {safe_text(model.filter_text, 80)}",
-                next_step="/ changes the filter · esc shows all events",
+                f"Nothing of the {self.NOUN} matches {safe_text(model.filter_text, 80)}",
+                next_step="/ changes the filter · esc shows everything",
             )
         elif self.session.instant.is_live:
-            self._placard.say("Nothing has happened yet", "Hosts that join, leave or fail are told here.")
+            self._placard.say(*self.NOTHING)
         else:
             self._placard.say("Nothing had happened by then", next_step="] goes on · l shows the present")

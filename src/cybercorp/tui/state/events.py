@@ -50,6 +50,18 @@ def make_row(event: Event) -> EventRow:
     )
 
 
+class EventWords(NamedTuple):
+    """What a log of this kind calls its things: the heads of its columns, and the labels of its details."""
+
+    title: str = "Event"
+    heads: tuple[str, str, str] = ("HOST", "KIND", "WHAT HAPPENED")
+    labels: tuple[str, str] = ("host", "kind")
+    nobody: str = "the server"
+
+
+EVENT_WORDS = EventWords()
+
+
 class EventFilter(NamedTuple):
     """Words that must all hold: `kind=host.*`, `host=web-*`, `severity=error`, or a piece of any text."""
 
@@ -68,11 +80,15 @@ class EventFilter(NamedTuple):
         )
 
 
+_SAME = {"actor": "host", "operation": "kind"}  # what the audit trail calls them
+
+
 def parse_filter(text: str) -> EventFilter:
     """Read a filter; every text is one."""
     found: dict[str, list[str]] = {"kind": [], "host": [], "severity": [], "": []}
     for word in text.split():
         key, sign, glob = word.partition("=")
+        key = _SAME.get(key, key)
         if sign and key in found and key:
             found[key].append(glob if "*" in glob or "?" in glob else f"{glob}*" if key == "kind" else glob)
         else:
@@ -83,7 +99,8 @@ def parse_filter(text: str) -> EventFilter:
 class EventsModel:
     """Events by their id. `rows` are those that match, in the order in which they are shown."""
 
-    def __init__(self) -> None:
+    def __init__(self, words: EventWords = EVENT_WORDS) -> None:
+        self.words = words
         self.newest_first = True
         self.filter_text = ""
         self.complete = False  # nothing older exists
@@ -98,6 +115,11 @@ class EventsModel:
     def oldest_id(self) -> int | None:
         """The oldest event that is loaded."""
         return self._all[0].id if self._all else None
+
+    @property
+    def newest_id(self) -> int | None:
+        """The newest event that is loaded."""
+        return self._all[-1].id if self._all else None
 
     @property
     def count(self) -> int:
@@ -186,11 +208,11 @@ def head_line(model: EventsModel, width: int) -> Line:
         Run(" " * MARK),
         Run(left(f"TIME {arrow}", 15), Tone.ACCENT),
         Run(" "),
-        Run(left("HOST", host), Tone.MUTED),
+        Run(left(model.words.heads[0], host), Tone.MUTED),
         Run(" "),
-        Run(left("KIND", kind), Tone.MUTED),
+        Run(left(model.words.heads[1], kind), Tone.MUTED),
         Run(" "),
-        Run("WHAT HAPPENED", Tone.MUTED),
+        Run(model.words.heads[2], Tone.MUTED),
     ]
 
 
