@@ -72,6 +72,7 @@ def _work(
         clock=clock,
         report=lambda line: log.limited("spool", line),
         boot_id=facts.boot_id,
+        key_source=settings.key_source,
     )
     selector = selectors.DefaultSelector()
     uplink = Uplink(

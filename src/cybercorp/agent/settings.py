@@ -47,6 +47,13 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         _described("How much the spool may hold while the server is away; then the oldest is dropped and reported."),
     ] = 256 * 1024 * 1024
+    key_source: Annotated[
+        str | None,
+        _described(
+            "Where the key that encrypts the spool comes from: file:PATH, credential:NAME (systemd), keyring:NAME or"
+            " command:WORDS. Default: systemd's credential cybercorp-key, else a file in the state folder."
+        ),
+    ] = None
     connect_timeout_s: Annotated[float, _described("Seconds to wait for the server when connecting.")] = 10.0
     monitors: Annotated[MonitorSettings, _described("Which monitors run, how often, and what they leave out.")] = (
         msgspec.field(default_factory=MonitorSettings)

@@ -16,6 +16,7 @@ import msgspec
 from cybercorp.agent.gaps import Gap
 from cybercorp.agent.rows import Rows, first_bytes, grown, row_size
 from cybercorp.agent.spool_file import FileState, SpoolFile, move_aside
+from cybercorp.agent.spool_keys import spool_key
 from cybercorp.core.clock import Clock
 from cybercorp.core.ids import new_id
 from cybercorp.protocol.agents import AnnounceCatalogue, Record, RecordType
@@ -49,8 +50,11 @@ class Spool:
         report: Callable[[str], None],
         boot_id: str = "",
         memory_max_bytes: int = MEMORY_MAX_BYTES,
+        key_source: str | None = None,
     ) -> None:
+        """Raises SettingsError and AccessError where the key that `key_source` names cannot be had."""
         self._path = directory / SPOOL_FILE
+        self._key = spool_key(key_source, directory)
         self._max_bytes = max_bytes
         self._memory_max_bytes = memory_max_bytes
         self._clock = clock
@@ -195,14 +199,14 @@ class Spool:
 
     def _open(self) -> None:
         try:
-            file = SpoolFile(self._path)
+            file = SpoolFile(self._path, self._key)
         except sqlite3.Error as error:
             if not _is_damaged(error):
                 self._failed(error)
                 return
             self._move_aside(error)
             try:
-                file = SpoolFile(self._path)
+                file = SpoolFile(self._path, self._key)
             except sqlite3.Error as again:
                 self._failed(again)
                 return

@@ -1,7 +1,8 @@
 """The spool's SQLite file: rows of one stream, the catalogues they need, and where the stream stands.
 
 One connection with an exclusive lock: no shared memory file, no lock calls per transaction. WAL with
-synchronous=NORMAL: a killed agent loses nothing; a power cut may lose the newest seconds and nothing else.
+synchronous=NORMAL: a killed agent loses nothing; a power cut may lose the newest seconds and nothing else. Bodies are
+encrypted.
 """
 
 from __future__ import annotations
@@ -14,11 +15,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from cybercorp.protocol.agents import Record
+import msgspec
 
-ROW_OVERHEAD_BYTES = 64  # what a row costs besides its body, about; the SQL below says it too
-_FORMAT = 1
-_SCHEMA = """
+from cybercorp.agent.spool_keys import SCHEMA, SEALED_BYTES, SpoolCipher
+from cybercorp.protocol.agents import Record
+from cybercorp.security.key_sources import KeyEncryptionKey
+
+ROW_OVERHEAD_BYTES = 64 + SEALED_BYTES  # what a row costs besides its body, about; the SQL below says it too
+_FORMAT = 2
+_PLAIN_FORMAT = 1
+_SCHEMA = f"""
 create table state (
   id integer primary key check (id = 1), stream text not null, next_seq integer not null,
   boot_id text not null, clean integer not null
@@ -28,6 +34,7 @@ create table records (
   crc integer not null, body blob not null
 );
 create table catalogues (id text primary key, body blob not null) without rowid;
+{SCHEMA}
 """
 _SET_STATE = (
     "insert into state values (1, ?, ?, ?, 0) on conflict (id) do update set "
@@ -48,12 +55,13 @@ class FileState(NamedTuple):
 class SpoolFile:
     """Every method raises sqlite3.Error as it comes; `Spool` decides what that means."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, key: KeyEncryptionKey) -> None:
         """Open or make the file. Raises sqlite3.DatabaseError for one that is damaged or of another format."""
         self.path = path
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=32)
         try:
             self._prepare()
+            self._cipher = SpoolCipher(self._db, key)
         except BaseException:
             self._db.close()
             raise
@@ -69,6 +77,8 @@ class SpoolFile:
         db.execute("pragma synchronous = normal")
         db.execute("pragma cache_size = -512")
         db.execute("pragma journal_size_limit = 8388608")
+        if self._number("pragma user_version") == _PLAIN_FORMAT:
+            db.executescript(f"begin; {SCHEMA} pragma user_version = {_FORMAT}; commit;")
         if self._number("pragma user_version") != _FORMAT:
             raise sqlite3.DatabaseError("the spool was written by another version")
         state = self.state()
@@ -110,9 +120,9 @@ class SpoolFile:
                 gone += self._delete(*dropped)
             db.executemany(
                 "insert or replace into records values (?, ?, ?, ?, ?, ?)",
-                [(r.seq, r.timestamp_ms, r.type, r.catalogue, zlib.crc32(r.body), r.body) for r in rows],
+                map(self._sealed, rows),
             )
-            added = list(catalogues)
+            added = [(name, self._cipher.seal_catalogue(name, body)) for name, body in catalogues]
             if added:
                 db.execute("delete from catalogues where id not in (select distinct catalogue from records)")
                 db.executemany("insert or ignore into catalogues values (?, ?)", added)
@@ -159,9 +169,16 @@ class SpoolFile:
                 size += len(body) + ROW_OVERHEAD_BYTES
                 if found and size > max_bytes:
                     break
-                record = Record(number, timestamp_ms, type_, catalogue, bytes(body))
-                found.append((record, zlib.crc32(record.body) == crc))
+                found.append(self._opened(Record(number, timestamp_ms, type_, catalogue, bytes(body)), crc))
         return found
+
+    def _sealed(self, record: Record) -> tuple[int, int, int, str, int, bytes]:
+        body = self._cipher.seal(record)
+        return record.seq, record.timestamp_ms, record.type, record.catalogue, zlib.crc32(body), body
+
+    def _opened(self, stored: Record, crc: int) -> tuple[Record, bool]:
+        body = self._cipher.open(stored) if zlib.crc32(stored.body) == crc else None
+        return (stored, False) if body is None else (msgspec.structs.replace(stored, body=body), True)
 
     def oldest_after(self, seq: int, count: int) -> list[tuple[int, int, int, int]]:
         """(seq, timestamp_ms, type, bytes) of the oldest rows after `seq`, without their bodies."""
@@ -171,20 +188,25 @@ class SpoolFile:
         ).fetchall()
 
     def body(self, seq: int) -> bytes:
-        """The body of one row, empty where it is absent."""
-        row = self._db.execute("select body from records where seq = ?", (seq,)).fetchone()
-        return bytes(row[0]) if row else b""
+        """The body of one row, empty where it is absent or damaged."""
+        found = self.read_after(seq - 1, count=1, max_bytes=1)
+        return found[0][0].body if found and found[0][1] and found[0][0].seq == seq else b""
 
     def catalogue(self, id: str) -> bytes | None:
         """What was stored for this catalogue."""
         row = self._db.execute("select body from catalogues where id = ?", (id,)).fetchone()
-        return bytes(row[0]) if row else None
+        return self._cipher.open_catalogue(id, bytes(row[0])) if row else None
 
     def renumber(self, shift: int) -> None:
         """Move every row's number down by `shift` (1 or more)."""
         # In ascending order a number is free before the next row takes it.
         for (seq,) in self._db.execute("select seq from records order by seq").fetchall():
-            self._db.execute("update records set seq = ? where seq = ?", (seq - shift, seq))
+            ((record, intact),) = self.read_after(seq - 1, count=1, max_bytes=1)
+            if not intact:  # it will be told as lost
+                self._db.execute("update records set seq = ? where seq = ?", (seq - shift, seq))
+                continue
+            moved = self._sealed(msgspec.structs.replace(record, seq=seq - shift))
+            self._db.execute("update records set seq = ?, crc = ?, body = ? where seq = ?", (moved[0], *moved[4:], seq))
 
     def mark_clean(self) -> None:
         """Say that everything written is on disk, and put it there."""
