@@ -40,6 +40,7 @@ class AuditWriter:
         self._owed: list[NewRecord] = []
         self._unsigned = True  # an earlier run may have left something
         self._since = 0
+        self._begins: int | None = None  # the record that an empty copy begins with
         self.failing = ""
 
     async def append(self, new: NewRecord) -> AuditRecord:
@@ -116,7 +117,11 @@ class AuditWriter:
         """Into the second copy: with what it lacks, which it could not take before or another instance wrote."""
         last = await asyncio.to_thread(self._file.last_id)
         first = written[0].id
-        if last is not None and last + 1 < first:
+        if self._begins is None:
+            self._begins = first
+        if last is None:
+            last = self._begins - 1
+        if last + 1 < first:
             async for records in self._audit.between(last + 1, first):
                 await asyncio.to_thread(self._file.append, [AuditLine(record=one) for one in records])
         await asyncio.to_thread(self._file.append, [AuditLine(record=one) for one in written])
