@@ -22,6 +22,7 @@ from cybercorp.server.api.documents import DocumentController
 from cybercorp.server.api.events import EventController
 from cybercorp.server.api.guards import check_permissions, principal_of, require_permission
 from cybercorp.server.api.hosts import HostController
+from cybercorp.server.api.keys import KeyController
 from cybercorp.server.api.logins import LoginController
 from cybercorp.server.api.metrics import MetricController
 from cybercorp.server.api.mfa import MfaController
@@ -31,7 +32,7 @@ from cybercorp.server.api.recordings import RecordingController
 from cybercorp.server.api.servers import ServerController
 from cybercorp.server.api.sessions import SessionController
 from cybercorp.server.api.users import UserController
-from cybercorp.server.audit_trail import AuditTrail, mark_refused
+from cybercorp.server.audit_trail import AuditTrail, check_audit, mark_refused
 from cybercorp.server.gate import Gate
 from cybercorp.server.jobs.loops import Jobs
 from cybercorp.server.problems import problem_of_exception
@@ -78,6 +79,7 @@ def make_app(services: Services) -> AuditTrail:
             MfaController,
             UserController,
             AuditController,
+            KeyController,
             DocumentController,
             agents_socket,
             viewers_socket,
@@ -107,6 +109,7 @@ def make_app(services: Services) -> AuditTrail:
     )
     app.state.services = services
     check_permissions(app)
+    check_audit(app)
     return AuditTrail(Gate(app, services.settings.host_names()), services)
 
 

@@ -8,11 +8,14 @@ from litestar import Controller, Request, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
+from cybercorp.core.errors import AccessError
 from cybercorp.protocol.agents import EnrolAnswer, Enrolment, EnrolmentRequest, EnrolRequest
 from cybercorp.protocol.permissions import Permission
-from cybercorp.server.api.guards import ANONYMOUS
+from cybercorp.server.api.guards import ANONYMOUS, network_of
 from cybercorp.server.api.responses import problems
+from cybercorp.server.audit_trail import BY_ITSELF
 from cybercorp.server.bearer import bearer_token
+from cybercorp.server.services.refusals import Refusal
 from cybercorp.server.wiring import Services
 
 
@@ -34,7 +37,12 @@ class AgentController(Controller):
         """A token that so many agents may join with until it expires. It is shown once; only its hash is kept."""
         return await services.hosts.create_enrolment(data)
 
-    @post("/enrol", summary="Join", opt={"permission": ANONYMOUS}, responses=problems(409, 413, 503))
+    @post(
+        "/enrol",
+        summary="Join",
+        opt={"permission": ANONYMOUS, "audit": BY_ITSELF},
+        responses=problems(409, 413, 503),
+    )
     async def enrol(
         self,
         request: Request[Any, Any, Any],
@@ -42,4 +50,15 @@ class AgentController(Controller):
         data: JSONBody[EnrolRequest],
     ) -> EnrolAnswer:
         """Become a host. The bearer token is an enrolment token; the answer carries the agent's own."""
-        return await services.hosts.enrol(bearer_token(request.headers.get("authorization")), data)
+        network = network_of(request)
+        try:
+            made = await services.hosts.enrol(bearer_token(request.headers.get("authorization")), data)
+        except AccessError as error:
+            await services.refusals.note(
+                Refusal(operation="host.join", actor=None, network=network, target="POST enrol", code=error.error_code)
+            )
+            raise
+        await services.audit.record(
+            "host.join", target_kind="host", target_id=made.host_id, target=made.name, network=network
+        )
+        return made

@@ -1,0 +1,114 @@
+"""Every change by REST is in the audit trail: declared by its handler or told by its service, on a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from litestar import Litestar, post
+
+from cybercorp.client.synchronous import Client
+from cybercorp.core.errors import InternalError
+from cybercorp.protocol.audit import AuditRecord
+from cybercorp.protocol.permissions import Permission
+from cybercorp.server.app import make_app
+from cybercorp.server.audit_trail import check_audit
+from tests.integration.serving import ServerThread
+
+SAFE = {"GET", "HEAD", "OPTIONS"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerThread]:
+    with ServerThread(tmp_path_factory.mktemp("coverage"), password_memory_kib=64) as running:
+        yield running
+
+
+def changing(app: Litestar) -> list[tuple[str, str, dict[str, Any]]]:
+    """Method, path and options of every handler that may change something."""
+    found = []
+    for route in app.routes:
+        for handler in getattr(route, "route_handlers", ()):
+            methods = set(getattr(handler, "http_methods", SAFE)) - SAFE
+            found += [(method, route.path, handler.opt) for method in methods]
+    return sorted(found, key=lambda one: one[:2])
+
+
+def test_a_handler_that_says_nothing_does_not_start() -> None:
+    """A change without `audit` fails the start of the server, and so the build."""
+
+    @post("/planted", opt={"permission": Permission.HOSTS_EDIT})
+    async def planted() -> None:
+        pass
+
+    with pytest.raises(InternalError, match="/planted"):
+        check_audit(Litestar([planted], openapi_config=None))
+
+
+def test_refused_changes_are_written(server: ServerThread) -> None:
+    """Each changing route, asked by nobody, leaves the record of a refusal."""
+    app: Litestar = make_app(server.services)._app._app  # type: ignore[attr-defined]
+    routes = changing(app)
+    assert len(routes) >= 10
+    with Client(server.url, token=server.token) as client:
+        before = last(client)
+        with httpx.Client(base_url=server.url) as http:
+            for method, path, _ in routes:
+                http.request(method, filled(path), json={})
+        told = {one.target for one in since(client, before) if one.operation == "request.refuse"}
+    guarded = {
+        f"{method} {path.replace(':str', '')}"
+        for method, path, opt in routes
+        if isinstance(opt["permission"], Permission)
+    }
+    assert guarded <= told
+
+
+def filled(path: str) -> str:
+    """A path with something in each place."""
+    return "/".join("nothing" if part.startswith("{") else part for part in path.split("/"))
+
+
+def last(client: Client) -> int:
+    page = client.audit.list(newest=True, limit=1)
+    return page.records[-1].id if page.records else 0
+
+
+def since(client: Client, after: int) -> list[AuditRecord]:
+    return list(client.audit.list(after=after, limit=1000).records)
+
+
+CHANGES: tuple[tuple[str, str, dict[str, Any], str], ...] = (
+    ("POST", "/api/v1/agents/enrolments", {}, "enrolment.create"),
+    ("POST", "/api/v1/users", {"name": "ada", "password": "correct horse battery staple"}, "user.create"),
+    ("PATCH", "/api/v1/users/ada", {"disabled": True}, "user.change"),
+    ("DELETE", "/api/v1/users/ada", {}, "user.remove"),
+)
+
+
+@pytest.mark.parametrize(("method", "path", "body", "operation"), CHANGES, ids=lambda one: str(one)[:40])
+def test_a_change_is_told(server: ServerThread, method: str, path: str, body: dict[str, Any], operation: str) -> None:
+    """With who did it, before it was done and after."""
+    with Client(server.url, token=server.token) as client:
+        before = last(client)
+        answer = server.http.request(method, path, json=body if method != "DELETE" else None)
+        assert answer.status_code < 300, answer.text
+        found = since(client, before)
+        assert [one.operation for one in found] == [operation, operation]
+        assert [str(one.outcome) for one in found] == ["intent", "done"]
+        assert {one.actor_kind for one in found} == {"owner"}
+
+
+def test_a_failed_log_in_is_told(server: ServerThread) -> None:
+    """With the name that somebody gave and where they came from, and without the password."""
+    with Client(server.url, token=server.token) as client:
+        before = last(client)
+        answer = httpx.post(f"{server.url}/api/v1/login", json={"name": "mallory", "password": "a wrong password"})
+        assert answer.status_code == 401
+        found = since(client, before)
+        assert [one.operation for one in found] == ["login.password"]
+        assert "mallory" in (found[0].actor, found[0].target)
+        assert found[0].network == "127.0.0.1"
+        assert "a wrong password" not in str(found)
