@@ -46,6 +46,7 @@ class CyberCorpGroup(LazyGroup):
         "sessions": _entry(_TRUST, "List and end sessions.", "sessions"),
         "mfa": _entry(_TRUST, "Set up second factors, list and remove them.", "mfa"),
         "audit": _entry(_TRUST, "List who did what, verify that nobody changed it, keep a copy.", "audit"),
+        "keys": _entry(_TRUST, "Show the keys that encrypt what is stored; rotate them.", "keys"),
         "server": _entry(_PARTS, "Run, check, back up, restore and describe the server.", "server"),
         "agent": _entry(_PARTS, "Run the agent of this machine, join it to a server, ask its state.", "agent"),
         "doctor": _entry(_HELP, "Check that everything is in order, and say what to do where it is not.", "doctor"),

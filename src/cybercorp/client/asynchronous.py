@@ -51,6 +51,7 @@ class AsyncClient:
         self.agents = self._nouns.agents
         self.recordings = self._nouns.recordings
         self.audit = self._nouns.audit
+        self.keys = self._nouns.keys
         self.account = self._nouns.account
         self.users = self._nouns.users
         self.sessions = self._nouns.sessions

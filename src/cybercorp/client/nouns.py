@@ -8,6 +8,7 @@ from cybercorp.client.audit import AsyncAudit
 from cybercorp.client.events import AsyncEvents
 from cybercorp.client.hosts import AsyncHosts
 from cybercorp.client.http import HttpTransport
+from cybercorp.client.keys import AsyncKeys
 from cybercorp.client.metrics import AsyncMetrics
 from cybercorp.client.mfa import AsyncMfa
 from cybercorp.client.processes import AsyncProcesses
@@ -30,6 +31,7 @@ class Nouns:
         self.agents = AsyncAgents(self.transport)
         self.recordings = AsyncRecordings(self.transport)
         self.audit = AsyncAudit(self.transport)
+        self.keys = AsyncKeys(self.transport)
         self.account = AsyncAccount(self.transport)
         self.users = AsyncUsers(self.transport)
         self.sessions = AsyncSessions(self.transport)

@@ -17,6 +17,7 @@ from cybercorp.client.audit import Audit
 from cybercorp.client.calls import complete
 from cybercorp.client.events import Events
 from cybercorp.client.hosts import Hosts
+from cybercorp.client.keys import Keys
 from cybercorp.client.metrics import Metrics
 from cybercorp.client.mfa import Mfa
 from cybercorp.client.nouns import Nouns
@@ -63,6 +64,7 @@ class Client:
         self.agents = Agents(self._nouns.agents)
         self.recordings = Recordings(self._nouns.recordings)
         self.audit = Audit(self._nouns.audit)
+        self.keys = Keys(self._nouns.keys)
         self.account = Accounts(self._nouns.account)
         self.users = Users(self._nouns.users)
         self.sessions = Sessions(self._nouns.sessions)

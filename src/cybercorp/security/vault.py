@@ -45,6 +45,10 @@ class Vault:
         """One more key to open with."""
         self._ciphers[number] = _cipher(key)
 
+    def has(self, number: int) -> bool:
+        """Whether this key is here to open with."""
+        return number in self._ciphers
+
     def use(self, number: int) -> None:
         """From now on this key seals."""
         if number not in self._ciphers:

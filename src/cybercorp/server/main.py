@@ -166,7 +166,8 @@ async def serve_store(
     recorded: bool = False,
 ) -> None:
     """Serve what is open already, until `stop`. `recorded`: it is a recording, which nobody may change."""
-    vault = await open_vault(records.data_keys, find_key(settings.key_source, folder), clock)
+    before = find_key(settings.old_key_source, folder) if settings.old_key_source else None
+    vault = await open_vault(records.data_keys, find_key(settings.key_source, folder), clock, before)
     store.encrypt_with(vault)
     services = make_services(settings, clock, records, store, vault)
     if recorded:

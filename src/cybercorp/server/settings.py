@@ -39,6 +39,10 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
             " command:WORDS. Default: systemd's credential cybercorp-key, else a file in data_dir."
         ),
     ] = None
+    old_key_source: Annotated[
+        str | None,
+        _described("Where that key was before: what it wraps is wrapped by the one of key_source at the next start."),
+    ] = None
     audit_file: Annotated[
         str | None,
         _described("The second copy of the audit trail, JSON lines; best on another disk. Default: in data_dir."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cybercorp.core.clock import Clock
+from cybercorp.security.key_sources import find_key
 from cybercorp.security.tokens import TokenKind
 from cybercorp.security.vault import Vault
 from cybercorp.server.services.access import AccessService
@@ -16,6 +17,7 @@ from cybercorp.server.services.exports import ExportService
 from cybercorp.server.services.fleet import Fleet
 from cybercorp.server.services.hosts import HostService
 from cybercorp.server.services.ingest import IngestService
+from cybercorp.server.services.key_rotation import KeyService
 from cybercorp.server.services.limits import Limiter, MemoryCells
 from cybercorp.server.services.live import LiveService
 from cybercorp.server.services.logins import LoginService
@@ -47,6 +49,7 @@ class Services:
     records: Records
     store: TimeSeries
     vault: Vault
+    keys: KeyService
     audit: AuditService
     refusals: RefusalService
     policy: Policy
@@ -124,6 +127,15 @@ def make_services(
         records=records,
         store=store,
         vault=vault,
+        keys=KeyService(
+            records.data_keys,
+            records.sealed_columns,
+            store,
+            vault,
+            lambda: find_key(settings.key_source, settings.data_path()),
+            audit,
+            clock,
+        ),
         audit=audit,
         refusals=RefusalService(audit, clock),
         policy=policy,

@@ -16,6 +16,8 @@ SEAL_S = 5.0
 RETAIN_S = 600.0
 CHECKPOINT_S = 60.0
 POLICY_S = 2.0
+KEYS_S = 2.0
+_KEYS_PAUSE_S = 0.1
 _RETRY_S = 1.0
 _LOG = logging.getLogger("cybercorp.jobs")
 
@@ -26,6 +28,7 @@ class Jobs:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._tasks: list[asyncio.Task[None]] = []
+        self._keys_pause_s = KEYS_S
         self.failures = 0
 
     def start(self) -> None:
@@ -37,6 +40,7 @@ class Jobs:
             "retain": self._retain,
             "checkpoint": self._checkpoint,
             "policy": self._policy,
+            "keys": self._keys,
         }
         self._tasks = [asyncio.create_task(self._supervise(name, work), name=name) for name, work in loops.items()]
 
@@ -110,6 +114,11 @@ class Jobs:
     async def _policy(self) -> None:
         await asyncio.sleep(POLICY_S)
         await self._services.policy.load()
+
+    async def _keys(self) -> None:
+        await asyncio.sleep(self._keys_pause_s)
+        more = not self._services.recorded and await self._services.keys.work()
+        self._keys_pause_s = _KEYS_PAUSE_S if more else KEYS_S
 
     async def _save_seen(self) -> None:
         hosts = [host for host in self._services.fleet.hosts if host.seen_at_ms != host.row.seen_at_ms]

@@ -11,9 +11,18 @@ from cybercorp.store.records.data_keys import DataKeyRepository, DataKeyRow, Dat
 from cybercorp.store.records.signing_keys import Purpose, SigningKeyRepository, SigningKeyRow
 
 
-async def open_vault(keys: DataKeyRepository, key: KeyEncryptionKey, clock: Clock) -> Vault:
-    """Unwrap the data keys, or make the first one. Raises StorageCorruptError (`key_missing`) for another key."""
+async def open_vault(
+    keys: DataKeyRepository, key: KeyEncryptionKey, clock: Clock, before: KeyEncryptionKey | None = None
+) -> Vault:
+    """Unwrap the data keys, or make the first one. Raises StorageCorruptError (`key_missing`) for another key.
+
+    What the key `before` wrapped is wrapped by `key` first.
+    """
     rows = [row for row in await keys.list_() if row.state != DataKeyState.RETIRED]
+    if before is not None and (old := [row for row in rows if row.kek_id == before.id != key.id]):
+        plain = {row.id: unwrap_key(row.wrapped, row.id, before.key) for row in old}
+        await keys.rewrap([(number, wrap_key(one, number, key.key)) for number, one in plain.items()], key.id)
+        rows = [row for row in await keys.list_() if row.state != DataKeyState.RETIRED]
     if not rows:
         made = new_key()
         row = DataKeyRow(

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 
 import msgspec
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from cybercorp.core.errors import ConflictError
+from cybercorp.protocol.keys import DataKeyState as DataKeyState
 from cybercorp.store.records.connections import Connections
 from cybercorp.store.records.tables import DATA_KEYS
-
-
-class DataKeyState(StrEnum):
-    """One key seals; older ones only open, until nothing is sealed with them any more."""
-
-    CURRENT = "current"
-    OLD = "old"
-    RETIRED = "retired"
 
 
 class DataKeyRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +54,14 @@ class DataKeyRepository:
                 await connection.execute(DATA_KEYS.insert().values(msgspec.structs.asdict(row)))
         except IntegrityError as error:
             raise ConflictError("Another instance has made this data key.", hint="Try again.") from error
+
+    async def promote(self, id: int) -> None:
+        """The coming key is the current one, and the one before is not any more."""
+        async with self._connections.writing() as connection:
+            coming = update(DATA_KEYS).where(DATA_KEYS.c.id == id, DATA_KEYS.c.state == DataKeyState.COMING)
+            if (await connection.execute(coming.values(state=DataKeyState.CURRENT))).rowcount:
+                others = update(DATA_KEYS).where(DATA_KEYS.c.id != id, DATA_KEYS.c.state == DataKeyState.CURRENT)
+                await connection.execute(others.values(state=DataKeyState.OLD))
 
     async def rewrap(self, wrapped: Sequence[tuple[int, str]], kek_id: str) -> None:
         """The same keys under another key-encryption key, all or none."""

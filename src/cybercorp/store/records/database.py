@@ -18,6 +18,7 @@ from cybercorp.store.records.hosts import HostRepository
 from cybercorp.store.records.migrating import migrate
 from cybercorp.store.records.postgres import SCHEMA_NAME
 from cybercorp.store.records.roles import BindingRepository, RoleRepository
+from cybercorp.store.records.sealed_columns import SealedColumns
 from cybercorp.store.records.sessions import SessionRepository
 from cybercorp.store.records.signing_keys import SigningKeyRepository
 from cybercorp.store.records.tables import META
@@ -49,6 +50,7 @@ class Records:
         self.bindings = BindingRepository(connections)
         self.data_keys = DataKeyRepository(connections)
         self.signing_keys = SigningKeyRepository(connections)
+        self.sealed_columns = SealedColumns(connections)
 
     @classmethod
     async def open(cls, path: Path) -> Records:
