@@ -25,6 +25,7 @@ from cybercorp.server.services.metrics import MetricService
 from cybercorp.server.services.mfa import MfaService
 from cybercorp.server.services.passwords import Passwords
 from cybercorp.server.services.policy import Policy
+from cybercorp.server.services.principals import Principal
 from cybercorp.server.services.process_events import ProcessEventService
 from cybercorp.server.services.processes import ProcessService
 from cybercorp.server.services.recordings import RecordingService
@@ -76,9 +77,9 @@ class Services:
     servers: ServerService
     recorded: bool = False  # a recording is served: nothing is added to it, and nothing grows too old
 
-    async def remove_host(self, id_or_name: str) -> None:
-        """Forget a host: its record, connection, viewers and history. Raises NotFoundError."""
-        host = await self.hosts.remove(id_or_name)
+    async def remove_host(self, id_or_name: str, principal: Principal) -> None:
+        """Forget a host: its record, connection, viewers and history. Raises NotFoundError, ForbiddenError."""
+        host = await self.hosts.remove(id_or_name, principal)
         link = self.agents.find(host.key)
         if link is not None:
             link.close(1008, "unauthenticated: the host was removed")
@@ -111,6 +112,9 @@ def make_services(
     ingest.on_row = live.row_arrived
     processes.on_table = live.table_arrived
     events.on_appended = live.events_appended
+    policy.on_changed = live.rights_changed
+    sessions.on_ended = live.end_sessions
+    live.rights_of = sessions.rights_of
     servers = ServerService(
         records=records,
         store=store,

@@ -34,10 +34,10 @@ def session(until_ms: int = 0, refresh: str = "ccr_1") -> StoredSession:
 class MemoryKeyring(KeyringBackend):
     """A keyring as an operating system has one."""
 
-    priority = 1  # type: ignore[assignment]
+    priority = 1
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.kept: dict[tuple[str, str], str] = {}
 
     def set_password(self, service: str, username: str, password: str) -> None:
@@ -53,7 +53,7 @@ class MemoryKeyring(KeyringBackend):
 @pytest.fixture(autouse=True)
 def _no_keyring() -> Iterator[None]:
     before = keyring.get_keyring()
-    keyring.set_keyring(fail.Keyring())
+    keyring.set_keyring(fail.Keyring())  # type: ignore[no-untyped-call]
     yield
     keyring.set_keyring(before)
 

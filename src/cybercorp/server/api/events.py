@@ -11,6 +11,7 @@ from litestar.params import QueryParameter
 from cybercorp.protocol.events import EventsPage
 from cybercorp.protocol.permissions import Permission
 from cybercorp.server.api.responses import problems
+from cybercorp.server.services.principals import Principal
 from cybercorp.server.wiring import Services
 
 _MAX = 1 << 62
@@ -26,6 +27,7 @@ class EventController(Controller):
     async def list_events(
         self,
         services: NamedDependency[Services],
+        principal: NamedDependency[Principal],
         after: Annotated[int | None, QueryParameter(ge=0, le=_MAX, description="Only events after this id.")] = None,
         before: Annotated[int | None, QueryParameter(ge=0, le=_MAX, description="Only events before this id.")] = None,
         since_ms: Annotated[
@@ -42,6 +44,7 @@ class EventController(Controller):
         newest: Annotated[bool, QueryParameter(description="The newest of the range instead of its oldest.")] = False,
     ) -> EventsPage:
         """Events oldest first; `next_after` continues the list."""
+        view = principal.view(Permission.EVENTS_VIEW)
         return await services.events.page(
             after=after,
             before=before,
@@ -51,4 +54,5 @@ class EventController(Controller):
             until_ms=until_ms,
             limit=limit,
             newest=newest,
+            hosts=None if view.everything else view.choose(services.fleet.hosts),
         )

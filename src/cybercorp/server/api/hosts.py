@@ -14,6 +14,7 @@ from cybercorp.protocol.permissions import Permission
 from cybercorp.protocol.processes import HostProcesses, ProcessEvents
 from cybercorp.server.api.parameters import AtMs, Selectors
 from cybercorp.server.api.responses import problems
+from cybercorp.server.services.principals import Principal
 from cybercorp.server.services.process_events import MAX_EVENTS
 from cybercorp.server.wiring import Services
 
@@ -33,6 +34,7 @@ class HostController(Controller):
     async def list_hosts(
         self,
         services: NamedDependency[Services],
+        principal: NamedDependency[Principal],
         selector: Selectors = None,
         sort: Annotated[HostSort, QueryParameter(description="The column to sort by.")] = HostSort.NAME,
         descending: Annotated[bool, QueryParameter(description="Largest first.")] = False,
@@ -40,12 +42,15 @@ class HostController(Controller):
         limit: Annotated[int, QueryParameter(ge=0, le=MAX_HOSTS, description="How many hosts to answer.")] = MAX_HOSTS,
     ) -> list[Host]:
         """Hosts with their facts, labels and newest summary. An unknown plain name is an error."""
-        return services.hosts.list_(selector or [], sort, descending, offset, limit)
+        return services.hosts.list_(
+            selector or [], principal.view(Permission.HOSTS_VIEW), sort, descending, offset, limit
+        )
 
     @get("/fleet", summary="A window of the fleet", opt={"permission": Permission.HOSTS_VIEW}, responses=problems())
     async def fleet_window(
         self,
         services: NamedDependency[Services],
+        principal: NamedDependency[Principal],
         selector: Annotated[str | None, QueryParameter(max_length=500, description="Which hosts.")] = None,
         sort: Annotated[HostSort, QueryParameter(description="The column to sort by.")] = HostSort.NAME,
         descending: Annotated[bool, QueryParameter(description="Largest first.")] = False,
@@ -57,18 +62,21 @@ class HostController(Controller):
         at_ms: AtMs = None,
     ) -> HostsWindow:
         """Summaries in order, with counts: now, or as it was at an instant."""
+        view = principal.view(Permission.HOSTS_VIEW)
         if at_ms is None:
-            return services.windows.now().window(
+            return services.windows.now(view).window(
                 selector or "", sort, descending, offset=offset, limit=limit, pinned=pinned
             )
         return await services.replay.window(
-            at_ms, selector or "", sort, descending, offset=offset, limit=limit, pinned=pinned
+            at_ms, selector or "", sort, descending, offset=offset, limit=limit, pinned=pinned, view=view
         )
 
     @get("/hosts/{host:str}", summary="One host", opt={"permission": Permission.HOSTS_VIEW}, responses=problems(404))
-    async def get_host(self, services: NamedDependency[Services], host: FromPath[str]) -> Host:
+    async def get_host(
+        self, services: NamedDependency[Services], principal: NamedDependency[Principal], host: FromPath[str]
+    ) -> Host:
         """A host by its name or id."""
-        return services.hosts.get(host).host(services.clock.now_ms())
+        return services.hosts.get(host, principal.view(Permission.HOSTS_VIEW)).host(services.clock.now_ms())
 
     @patch(
         "/hosts/{host:str}",
@@ -77,10 +85,16 @@ class HostController(Controller):
         responses=problems(404, 409, 413, 503),
     )
     async def change_host(
-        self, services: NamedDependency[Services], host: FromPath[str], data: JSONBody[HostChange]
+        self,
+        services: NamedDependency[Services],
+        principal: NamedDependency[Principal],
+        host: FromPath[str],
+        data: JSONBody[HostChange],
     ) -> Host:
         """Set labels (null removes one), give another name. What is absent stays."""
-        return await services.hosts.change(host, data)
+        changed = await services.hosts.change(host, data, principal)
+        services.live.recheck()
+        return changed
 
     @delete(
         "/hosts/{host:str}",
@@ -88,9 +102,12 @@ class HostController(Controller):
         opt={"permission": Permission.HOSTS_EDIT, "audit": "host.remove"},
         responses=problems(404, 503),
     )
-    async def remove_host(self, services: NamedDependency[Services], host: FromPath[str]) -> None:
+    async def remove_host(
+        self, services: NamedDependency[Services], principal: NamedDependency[Principal], host: FromPath[str]
+    ) -> None:
         """Forget a host, its tokens and its history. Its agent is disconnected and must join anew."""
-        await services.remove_host(host)
+        principal.require_step_up(services.clock.now_ms())
+        await services.remove_host(host, principal)
 
     @get(
         "/hosts/{host:str}/latest",
@@ -98,9 +115,16 @@ class HostController(Controller):
         opt={"permission": Permission.METRICS_VIEW},
         responses=problems(404),
     )
-    async def latest(self, services: NamedDependency[Services], host: FromPath[str], at_ms: AtMs = None) -> HostLatest:
+    async def latest(
+        self,
+        services: NamedDependency[Services],
+        principal: NamedDependency[Principal],
+        host: FromPath[str],
+        at_ms: AtMs = None,
+    ) -> HostLatest:
         """The newest value of every series, or those of an instant."""
-        return await services.metrics.latest(services.hosts.get(host), at_ms)
+        found = services.hosts.get(host, principal.view(Permission.METRICS_VIEW))
+        return await services.metrics.latest(found, at_ms)
 
     @get(
         "/hosts/{host:str}/processes",
@@ -109,10 +133,14 @@ class HostController(Controller):
         responses=problems(404),
     )
     async def processes(
-        self, services: NamedDependency[Services], host: FromPath[str], at_ms: AtMs = None
+        self,
+        services: NamedDependency[Services],
+        principal: NamedDependency[Principal],
+        host: FromPath[str],
+        at_ms: AtMs = None,
     ) -> HostProcesses:
         """All processes now, asked of the agent; or the busiest that were recorded before an instant."""
-        found = services.hosts.get(host)
+        found = services.hosts.get(host, principal.view(Permission.PROCESSES_VIEW))
         return await (services.processes.now(found) if at_ms is None else services.processes.at(found, at_ms))
 
     @get(
@@ -124,6 +152,7 @@ class HostController(Controller):
     async def process_events(
         self,
         services: NamedDependency[Services],
+        principal: NamedDependency[Principal],
         host: FromPath[str],
         since_ms: Annotated[
             int | None,
@@ -141,7 +170,7 @@ class HostController(Controller):
         ] = 1000,
     ) -> ProcessEvents:
         """Which processes began and ended, as the tables recorded every ten seconds tell it; at most a week at once."""
-        found = services.hosts.get(host)
+        found = services.hosts.get(host, principal.view(Permission.PROCESSES_VIEW))
         end_ms = services.clock.now_ms() if until_ms is None else until_ms
         start_ms = max(0, end_ms - 3_600_000) if since_ms is None else since_ms
         return await services.process_events.list_(found, start_ms, end_ms, limit, name)

@@ -22,6 +22,7 @@ from cybercorp.protocol.permissions import Permission
 from cybercorp.server.api.parameters import Selectors
 from cybercorp.server.api.responses import TypedStream, problems
 from cybercorp.server.services.exports import ExportFormat, ExportRequest
+from cybercorp.server.services.principals import Principal
 from cybercorp.server.services.query_plans import DEFAULT_POINTS, MAX_SERIES, QueryRequest
 from cybercorp.server.wiring import Services
 
@@ -41,15 +42,19 @@ class MetricController(Controller):
 
     @get("/", summary="List metrics", opt={"permission": Permission.METRICS_VIEW}, responses=problems(404))
     async def list_metrics(
-        self, services: NamedDependency[Services], selector: Selectors = None
+        self,
+        services: NamedDependency[Services],
+        principal: NamedDependency[Principal],
+        selector: Selectors = None,
     ) -> list[MetricDescription]:
         """The metrics of the chosen hosts: unit, kind, short name, attributes and how many hosts have them."""
-        return services.metrics.describe(services.hosts.select(selector or []))
+        return services.metrics.describe(services.hosts.select(selector or [], principal.view(Permission.METRICS_VIEW)))
 
     @get("/query", summary="Query a range", opt={"permission": Permission.METRICS_VIEW}, responses=problems(404))
     async def query(
         self,
         services: NamedDependency[Services],
+        principal: NamedDependency[Principal],
         metric: Annotated[
             list[str],
             QueryParameter(
@@ -127,7 +132,8 @@ class MetricController(Controller):
             rank=rank,
             downsample=downsample,
         )
-        return await services.metrics.query(request, services.hosts.select(selector or []))
+        hosts = services.hosts.select(selector or [], principal.view(Permission.METRICS_VIEW))
+        return await services.metrics.query(request, hosts)
 
     @get(
         "/export",
@@ -139,6 +145,7 @@ class MetricController(Controller):
     async def export(
         self,
         services: NamedDependency[Services],
+        principal: NamedDependency[Principal],
         metric: Annotated[
             list[str],
             QueryParameter(min_items=1, max_items=20, description="Short names or selectors; `*` means every series."),
@@ -173,6 +180,6 @@ class MetricController(Controller):
             aggregation=aggregation,
             quantile=quantile,
         )
-        hosts = services.hosts.select(selector or [])
+        hosts = services.hosts.select(selector or [], principal.view(Permission.METRICS_VIEW))
         services.exports.check(request, hosts)
         return TypedStream(services.exports.stream(request, hosts, format), media_type=_MEDIA_TYPES[format])

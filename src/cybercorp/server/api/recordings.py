@@ -13,6 +13,7 @@ from cybercorp.protocol.permissions import Permission
 from cybercorp.protocol.recordings import MEDIA_TYPE, SUFFIX
 from cybercorp.server.api.parameters import Selectors
 from cybercorp.server.api.responses import problems
+from cybercorp.server.services.principals import Principal
 from cybercorp.server.wiring import Services
 
 _LAST_MS = 253_402_300_800_000
@@ -34,15 +35,17 @@ class RecordingController(Controller):
     async def export(
         self,
         services: NamedDependency[Services],
+        principal: NamedDependency[Principal],
         since_ms: Annotated[int, QueryParameter(ge=0, le=_LAST_MS, description="Its first instant, Unix ms.")],
         until_ms: Annotated[int, QueryParameter(ge=0, le=_LAST_MS, description="Its last instant, Unix ms.")],
         selector: Selectors = None,
     ) -> Stream:
         """Samples, process tables and events of the chosen hosts. A file without its last frame is not whole."""
-        hosts = sorted(services.hosts.select(selector or []), key=lambda host: host.name)
+        view = principal.view(Permission.RECORDINGS_EXPORT)
+        hosts = sorted(services.hosts.select(selector or [], view), key=lambda host: host.name)
         manifest = services.recordings.check(hosts, since_ms, until_ms)
         return Stream(
-            services.recordings.stream(manifest, hosts),
+            services.recordings.stream(manifest, hosts, of_server=view.everything),
             media_type=MEDIA_TYPE,
             headers={"Content-Disposition": f'attachment; filename="incident{SUFFIX}"'},
         )

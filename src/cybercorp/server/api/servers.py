@@ -9,6 +9,7 @@ from cybercorp.protocol.permissions import Permission
 from cybercorp.protocol.servers import Health, ServerInfo
 from cybercorp.server.api.guards import ANONYMOUS
 from cybercorp.server.api.responses import problems
+from cybercorp.server.services.principals import Principal
 from cybercorp.server.wiring import Services
 
 
@@ -20,9 +21,9 @@ class ServerController(Controller):
     @get(
         "/api/v1/server", summary="About this server", opt={"permission": Permission.SERVER_VIEW}, responses=problems()
     )
-    async def info(self, services: NamedDependency[Services]) -> ServerInfo:
-        """Version, protocol, load and storage of the server that answers."""
-        return await services.servers.info()
+    async def info(self, services: NamedDependency[Services], principal: NamedDependency[Principal]) -> ServerInfo:
+        """Version, protocol, load and storage of the server that answers. Hosts are counted that you may see."""
+        return await services.servers.info(principal.view(Permission.HOSTS_VIEW))
 
     @get("/health/live", summary="Is it alive", opt={"permission": ANONYMOUS}, responses=problems())
     async def live(self) -> Health:

@@ -113,7 +113,11 @@ class Jobs:
 
     async def _policy(self) -> None:
         await asyncio.sleep(POLICY_S)
-        await self._services.policy.load()
+        services = self._services
+        await services.policy.load()
+        services.live.recheck()
+        over = [one for one in services.live.sessions() if not await services.sessions.is_alive(one)]
+        services.live.end_sessions(over)
 
     async def _keys(self) -> None:
         await asyncio.sleep(self._keys_pause_s)

@@ -102,8 +102,9 @@ class EventService:
         until_ms: int | None = None,
         limit: int = 100,
         newest: bool = False,
+        hosts: Sequence[LiveHost] | None = None,
     ) -> EventsPage:
-        """A page of the log. Raises InvalidInputError."""
+        """A page of the log; with `hosts` only what is about them. Raises InvalidInputError."""
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidInputError(f"The limit is {limit}.", hint=f"Ask for 1 to {MAX_PAGE} events at a time.")
         return await self._repository.page(
@@ -115,6 +116,7 @@ class EventService:
             until_ms=until_ms,
             limit=limit,
             newest=newest,
+            host_ids=None if hosts is None else [one.id for one in hosts],
         )
 
     async def resume(self, after: int | None, epoch: str | None) -> tuple[list[Event], int, bool]:

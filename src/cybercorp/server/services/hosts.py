@@ -7,16 +7,19 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from cybercorp.core.clock import Clock
-from cybercorp.core.errors import InvalidInputError, NotFoundError, StorageFullError
+from cybercorp.core.errors import ForbiddenError, InvalidInputError, NotFoundError, StorageFullError
 from cybercorp.protocol.agents import EnrolAnswer, Enrolment, EnrolmentRequest, EnrolRequest, Hello
 from cybercorp.protocol.events import EventKind, Severity
 from cybercorp.protocol.hosts import Host, HostChange, HostSort, check_host_name
+from cybercorp.protocol.permissions import Permission
 from cybercorp.protocol.selectors import parse_host_selector
 from cybercorp.security.tokens import TokenKind, new_token, token_hash, token_kind
 from cybercorp.server.services.access import unauthenticated
 from cybercorp.server.services.events import EventService
 from cybercorp.server.services.facts import bounded_facts
 from cybercorp.server.services.fleet import Fleet, LiveHost, sort_summaries
+from cybercorp.server.services.principals import Principal
+from cybercorp.server.services.views import View
 from cybercorp.server.services.windows import WindowService
 from cybercorp.store.records.hosts import HostRepository
 from cybercorp.store.records.tokens import TokenRepository
@@ -47,32 +50,42 @@ class HostService:
         self._events = events
         self._clock = clock
 
-    def get(self, id_or_name: str) -> LiveHost:
-        """The host of this name or id. Raises NotFoundError (`host_not_found`) with the nearest name."""
+    def get(self, id_or_name: str, view: View) -> LiveHost:
+        """The host of this name or id. Raises NotFoundError (`host_not_found`) with the nearest name that is seen.
+
+        One that is not seen is as absent as one that never was.
+        """
         found = self._fleet.find(id_or_name)
-        if found is not None:
+        if found is not None and view.sees(found):
             return found
-        close = difflib.get_close_matches(id_or_name[:300], self._fleet.names(), n=1)
+        names = self._fleet.names() if view.everything else [host.name for host in view.choose(self._fleet.hosts)]
+        close = difflib.get_close_matches(id_or_name[:300], names, n=1)
         raise NotFoundError(
             f"There is no host '{id_or_name[:100]}'.",
             hint=f"Did you mean '{close[0]}'?" if close else "List them with: cybercorp hosts.",
             code="host_not_found",
         )
 
-    def select(self, selectors: Sequence[str]) -> list[LiveHost]:
+    def find(self, id: str) -> LiveHost | None:
+        """The host of this id, whoever asks: for what is checked elsewhere."""
+        return self._fleet.find(id)
+
+    def select(self, selectors: Sequence[str], view: View) -> list[LiveHost]:
         """The hosts that match any selector (none: all). A plain name that matches nothing is an error."""
         parsed = [parse_host_selector(text) for text in selectors]
-        chosen = self._fleet.select(parsed)
+        chosen = view.choose(self._fleet.select(parsed))
         if not chosen:
             for text in selectors:
                 if text and not any(sign in text for sign in "*?[=<>! "):
-                    self.get(text)
+                    self.get(text, view)
         return chosen
 
-    def list_(self, selectors: Sequence[str], sort: HostSort, descending: bool, offset: int, limit: int) -> list[Host]:
+    def list_(
+        self, selectors: Sequence[str], view: View, sort: HostSort, descending: bool, offset: int, limit: int
+    ) -> list[Host]:
         """Hosts with their summaries, ordered."""
         now_ms = self._clock.now_ms()
-        chosen = {host.id: host for host in self.select(selectors)}
+        chosen = {host.id: host for host in self.select(selectors, view)}
         rows = sort_summaries([host.summary(now_ms) for host in chosen.values()], sort, descending)
         return [chosen[row.id].host(now_ms) for row in rows[offset : offset + limit]]
 
@@ -125,10 +138,20 @@ class HostService:
         await self._events.note_host(EventKind.HOST_JOINED, live, f"{name} joined.")
         return EnrolAnswer(host_id=row.id, name=row.name, token=own)
 
-    async def change(self, id_or_name: str, change: HostChange) -> Host:
-        """Set labels, rename. Raises NotFoundError, InvalidInputError, ConflictError (`host_name_taken`)."""
-        host = self.get(id_or_name)
+    async def change(self, id_or_name: str, change: HostChange, principal: Principal) -> Host:
+        """Set labels, rename. Raises NotFoundError, InvalidInputError, ConflictError (`host_name_taken`).
+
+        ForbiddenError where it may not be changed, or labels would take it out of what this principal may change.
+        """
+        host = self.get(id_or_name, principal.view(Permission.HOSTS_VIEW))
+        principal.require(Permission.HOSTS_EDIT, host)
         labels = check_labels(change.labels)
+        if labels and not principal.rights.allows_labels(Permission.HOSTS_EDIT, _merged(host.row.labels, labels)):
+            raise ForbiddenError(
+                "These labels would take the host out of what you may change.",
+                hint="Leave the labels of your scope as they are, or ask somebody with a wider one.",
+                code="outside_scope",
+            )
         if change.name is not None and change.name != host.name:
             before = host.name
             self._fleet.add(await self._hosts.rename(host.id, check_host_name(change.name)))
@@ -140,9 +163,13 @@ class HostService:
         self._windows.forget()
         return host.host(self._clock.now_ms())
 
-    async def remove(self, id_or_name: str) -> LiveHost:
-        """Forget a host and its tokens; the caller drops its history and its connection. Raises NotFoundError."""
-        host = self.get(id_or_name)
+    async def remove(self, id_or_name: str, principal: Principal) -> LiveHost:
+        """Forget a host and its tokens; the caller drops its history and its connection.
+
+        Raises NotFoundError, ForbiddenError.
+        """
+        host = self.get(id_or_name, principal.view(Permission.HOSTS_VIEW))
+        principal.require(Permission.HOSTS_EDIT, host)
         await self._hosts.remove(host.id, self._clock.now_ms())
         await self._tokens.delete_for_host(host.id)
         self._fleet.remove(host)
@@ -172,6 +199,10 @@ class HostService:
                 f"The clock of {host.name} is {abs(seconds):.1f} s {way} the server's.",
                 severity=Severity.WARNING,
             )
+
+
+def _merged(labels: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
+    return {key: value for key, value in {**labels, **changes}.items() if value is not None}
 
 
 def check_labels(labels: Mapping[str, str | None]) -> dict[str, str | None]:

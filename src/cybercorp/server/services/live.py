@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+
 import msgspec
 
 from cybercorp.core.clock import Clock
-from cybercorp.core.errors import InvalidInputError, LimitExceededError
+from cybercorp.core.errors import ForbiddenError, InvalidInputError, LimitExceededError
 from cybercorp.protocol.agents import Record
 from cybercorp.protocol.events import Event
 from cybercorp.protocol.live import (
@@ -16,11 +18,14 @@ from cybercorp.protocol.live import (
     Subscribed,
     Topic,
 )
+from cybercorp.protocol.problems import TYPE_PREFIX, Problem
 from cybercorp.protocol.processes import ProcessTable
 from cybercorp.protocol.selectors import parse_host_selector
 from cybercorp.server.services.events import EventService
 from cybercorp.server.services.fleet import LiveHost
 from cybercorp.server.services.hosts import HostService
+from cybercorp.server.services.policy import Rights
+from cybercorp.server.services.principals import Principal, PrincipalKind
 from cybercorp.server.services.processes import ProcessService
 from cybercorp.server.services.viewers import Subscription, Viewer, event_parts
 from cybercorp.server.services.windows import WindowService, check_window
@@ -52,6 +57,7 @@ class LiveService:
         self._tables: dict[int, dict[tuple[Viewer, int], Subscription]] = {}
         self._fleet: dict[tuple[Viewer, int], Subscription] = {}
         self._followers: dict[tuple[Viewer, int], Subscription] = {}
+        self.rights_of: Callable[[Principal], Rights] = lambda principal: principal.rights
 
     def __len__(self) -> int:
         return len(self._viewers)
@@ -79,7 +85,7 @@ class LiveService:
         if request.topic in (Topic.METRICS, Topic.PROCESSES):
             if not request.host:
                 raise InvalidInputError(f"The topic {request.topic} needs a host.", hint="Name one.")
-            made.host = self._hosts.get(request.host)
+            made.host = self._hosts.get(request.host, viewer.view(request.topic))
         elif request.topic is Topic.HOSTS:
             parse_host_selector(request.selector)
             check_window(request.offset, request.limit)
@@ -136,7 +142,7 @@ class LiveService:
             return
         encoded: dict[tuple[str, int], bytes] = {}
         for (viewer, number), one in watching.items():
-            if not self._is_due(one, host):
+            if not viewer.view(Topic.METRICS).sees(host) or not self._is_due(one, host):
                 continue
             if one.catalogue != record.catalogue:
                 self._send_catalogue(viewer, one, host)
@@ -157,7 +163,7 @@ class LiveService:
         """Hand a process table on; the table itself is encoded once for each format."""
         raws: dict[str, msgspec.Raw] = {}
         for (viewer, _), one in self._tables.get(host.key, {}).items():
-            if not self._is_due(one, host):
+            if not viewer.view(Topic.PROCESSES).sees(host) or not self._is_due(one, host):
                 continue
             raw = raws.get(viewer.codec.format)
             if raw is None:
@@ -196,7 +202,7 @@ class LiveService:
     def _send_window(self, viewer: Viewer, one: Subscription) -> None:
         asked = one.request
         one.due_at = self._clock.monotonic() + asked.interval_ms / 1000 - EARLY_S
-        window = self._windows.now().window(
+        window = self._windows.now(viewer.view(Topic.HOSTS)).window(
             asked.selector or "",
             asked.sort,
             asked.descending,
@@ -238,12 +244,64 @@ class LiveService:
         viewer.outbox.put_state(("table", number), viewer.codec.encode("processes.table", payload))
 
     def _send_events(self, viewer: Viewer, number: int, one: Subscription, events: list[Event]) -> None:
-        fresh = [event for event in events if event.id > one.last_event]
+        if not events or events[-1].id <= one.last_event:
+            return
+        fresh = [event for event in events if event.id > one.last_event and self._sees_event(viewer, event)]
+        one.last_event = events[-1].id
         if fresh:
-            one.last_event = fresh[-1].id
             for part in event_parts([viewer.codec.encode_payload(event) for event in fresh]):
                 payload = {"subscription": number, "epoch": self._events.epoch, "events": part}
                 viewer.outbox.put_entry(viewer.codec.encode("events.appended", payload))
+
+    def _sees_event(self, viewer: Viewer, event: Event) -> bool:
+        view = viewer.view(Topic.EVENTS)
+        if view.everything:
+            return True
+        host = self._hosts.find(event.host_id) if event.host_id else None
+        return host is not None and view.sees(host)
+
+    def rights_changed(self) -> None:
+        """Roles or bindings changed: every person's socket goes on with the rights of now."""
+        for viewer in self._viewers:
+            if viewer.principal.kind is PrincipalKind.USER:
+                viewer.principal = msgspec.structs.replace(viewer.principal, rights=self.rights_of(viewer.principal))
+        self.recheck()
+
+    def end_sessions(self, ids: Collection[str]) -> None:
+        """Sessions are over: their sockets end."""
+        for viewer in self._viewers:
+            if viewer.principal.session_id in ids:
+                viewer.ended.set()
+
+    def sessions(self) -> set[str]:
+        """The sessions that have sockets."""
+        return {viewer.principal.session_id for viewer in self._viewers if viewer.principal.session_id}
+
+    def recheck(self) -> None:
+        """Rights, labels or the time changed: end every subscription of what is not seen, or not allowed, any more."""
+        for viewer in list(self._viewers):
+            viewer.look_again()
+            for number, one in list(viewer.subscriptions.items()):
+                view = viewer.view(one.request.topic)
+                allowed = view.everything or (
+                    view.sees(one.host) if one.host is not None else view.rights.allows(view.permission)
+                )
+                if not allowed:
+                    self.unsubscribe(viewer, number)
+                    self._withdraw(viewer, number)
+
+    def _withdraw(self, viewer: Viewer, number: int) -> None:
+        """Say that a subscription is closed, and why."""
+        problem = Problem(
+            type=f"{TYPE_PREFIX}{ForbiddenError.code}",
+            title="Forbidden",
+            status=403,
+            code="withdrawn",
+            detail="You may not see this any more.",
+            hint="Your rights, or the labels of the host, have changed.",
+            subscription=number,
+        )
+        viewer.outbox.put_entry(viewer.codec.encode("problem", problem))
 
     async def _follow(self, viewer: Viewer, one: Subscription) -> None:
         number = one.request.subscription

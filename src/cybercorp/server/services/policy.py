@@ -26,13 +26,13 @@ class Grant(msgspec.Struct, frozen=True):
     starts_at_ms: int = 0
     expires_at_ms: int | None = None
 
-    def covers(self, permission: Permission, host: LiveHost | None, now_ms: int) -> bool:
-        """Whether it is about this permission, on this host; without a host: on any at all."""
+    def covers(self, permission: Permission, labels: Mapping[str, str] | None, now_ms: int) -> bool:
+        """Whether it is about this permission, on a host with these labels; without any: on any host at all."""
         if permission not in self.permissions or not self.holds(now_ms):
             return False
         if self.scope is None:
             return True
-        return permission in OF_HOSTS and (host is None or self.scope.matches("", host.row.labels))
+        return permission in OF_HOSTS and (labels is None or self.scope.matches("", labels))
 
     def holds(self, now_ms: int) -> bool:
         return self.starts_at_ms <= now_ms and (self.expires_at_ms is None or now_ms < self.expires_at_ms)
@@ -55,12 +55,11 @@ class Rights:
 
     def allows(self, permission: Permission, host: LiveHost | None = None) -> bool:
         """Whether it may: for this host, or without one for any host at all."""
-        now_ms = self._now_ms()
-        if not any(one.covers(permission, host, now_ms) for one in self._allowed):
-            return False
-        if self._within and not all(one.covers(permission, host, now_ms) for one in self._within):
-            return False
-        return not any(self._denies(one, permission, host, now_ms) for one in self._denied)
+        return self._allows(permission, host.row.labels if host else None)
+
+    def allows_labels(self, permission: Permission, labels: Mapping[str, str]) -> bool:
+        """Whether it would be allowed for a host with these labels."""
+        return self._allows(permission, labels)
 
     def everywhere(self, permission: Permission) -> bool:
         """Whether it may for every host there is and will be."""
@@ -99,12 +98,20 @@ class Rights:
             for one in self._allowed
         )
 
-    def _denies(self, grant: Grant, permission: Permission, host: LiveHost | None, now_ms: int) -> bool:
+    def _allows(self, permission: Permission, labels: Mapping[str, str] | None) -> bool:
+        now_ms = self._now_ms()
+        if not any(one.covers(permission, labels, now_ms) for one in self._allowed):
+            return False
+        if self._within and not all(one.covers(permission, labels, now_ms) for one in self._within):
+            return False
+        return not any(self._denies(one, permission, labels, now_ms) for one in self._denied)
+
+    def _denies(self, grant: Grant, permission: Permission, labels: Mapping[str, str] | None, now_ms: int) -> bool:
         if permission not in grant.permissions or not grant.holds(now_ms):
             return False
         if grant.scope is None or permission not in OF_HOSTS:
             return True
-        return host is not None and grant.scope.matches("", host.row.labels)
+        return labels is not None and grant.scope.matches("", labels)
 
     def _now_ms(self) -> int:
         return self._clock.now_ms() if self._clock else 0

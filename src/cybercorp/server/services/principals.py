@@ -10,6 +10,7 @@ from cybercorp.core.errors import ForbiddenError, InvalidInputError, StepUpRequi
 from cybercorp.protocol.permissions import CONTROL, VIEW, Permission
 from cybercorp.server.services.fleet import LiveHost
 from cybercorp.server.services.policy import NOBODY, Rights
+from cybercorp.server.services.views import View
 
 STEP_UP_MS = 300_000
 STRONG_FACTORS = frozenset({"totp", "passkey"})
@@ -27,7 +28,8 @@ class PrincipalKind(StrEnum):
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody who proved who they are, and how: `factors` names the proofs of their session (RFC 8176 words).
 
-    `rights` are looked up anew whenever they changed; a principal that was kept for a socket is replaced then.
+    `looks_only`: a wallboard, which has of its user's rights those to look. `rights` are looked up anew whenever they
+    changed; a principal that was kept for a socket is replaced then.
     """
 
     kind: PrincipalKind
@@ -41,6 +43,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     factors: frozenset[str] = frozenset()
     stepped_up_at_ms: int | None = None
     viewing_only: bool = False
+    looks_only: bool = False
 
     def may(self, permission: Permission, host: LiveHost | None = None) -> bool:
         """Whether the rights hold it: for this host, or without one for any host at all."""
@@ -71,6 +74,10 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
                 "Only somebody who is logged in can do this.", hint="Log in: cybercorp login.", code="no_session"
             )
         return self.id
+
+    def view(self, permission: Permission) -> View:
+        """The hosts for which this permission holds."""
+        return View(self.rights, permission)
 
     def require_step_up(self, now_ms: int) -> None:
         """Raises StepUpRequiredError unless it was proven within the last five minutes who this is."""

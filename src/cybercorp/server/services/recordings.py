@@ -83,14 +83,16 @@ class RecordingService:
             rows=rows,
         )
 
-    async def stream(self, manifest: Manifest, hosts: Sequence[LiveHost]) -> AsyncGenerator[bytes, None]:
+    async def stream(
+        self, manifest: Manifest, hosts: Sequence[LiveHost], *, of_server: bool
+    ) -> AsyncGenerator[bytes, None]:
         """The bytes of the file, piece by piece. Raises StorageError: then the file has no end, and readers say so."""
         writer, tally = FrameWriter(), Tally()
         yield writer.begin() + writer.frame(manifest)
         for number, host in enumerate(hosts, start=1):
             yield writer.frame(_recorded(number, host))
         start_ms = max(manifest.since_ms - manifest.lead_ms, 0)
-        async for block in self._event_blocks(hosts, start_ms, manifest.until_ms):
+        async for block in self._event_blocks(hosts, start_ms, manifest.until_ms, of_server):
             tally.events += block.count
             yield writer.frame(block)
         for number, host in enumerate(hosts, start=1):
@@ -144,14 +146,14 @@ class RecordingService:
             yield writer.frame(TablesBlock(host=number, count=count, size=size, data=data))
 
     async def _event_blocks(
-        self, hosts: Sequence[LiveHost], start_ms: int, until_ms: int
+        self, hosts: Sequence[LiveHost], start_ms: int, until_ms: int, of_server: bool
     ) -> AsyncGenerator[EventsBlock, None]:
-        """Events of these hosts and of the server itself."""
+        """Events of these hosts, and where one may see them of the server itself."""
         ids = {host.id for host in hosts}
         after = None
         while True:
             page = await self._events.page(after=after, since_ms=start_ms, until_ms=until_ms + 1, limit=_EVENTS_AT_ONCE)
-            kept = [event for event in page.events if event.host_id is None or event.host_id in ids]
+            kept = [event for event in page.events if event.host_id in ids or (of_server and event.host_id is None)]
             for count, size, data in await asyncio.to_thread(lambda kept=kept: list(_packed(kept))):  # type: ignore[misc]
                 yield EventsBlock(count=count, size=size, data=data)
             if page.next_after is None:

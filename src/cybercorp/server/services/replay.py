@@ -11,6 +11,7 @@ from cybercorp.protocol.metrics import Aggregation, parse_metric_selector
 from cybercorp.server.services.fleet import HISTORY_STEP_MS, HISTORY_STEPS, UNKNOWN_STEP, Fleet, LiveHost, busiest
 from cybercorp.server.services.metrics import MetricService
 from cybercorp.server.services.summaries import SUMMARY_SERIES, SummarySlots, SummaryValues
+from cybercorp.server.services.views import View
 from cybercorp.server.services.windows import Snapshot, check_window
 from cybercorp.store.timeseries.engine import TimeSeries
 from cybercorp.store.timeseries.reading.past_rows import PastRow
@@ -37,10 +38,14 @@ class ReplayService:
         offset: int,
         limit: int,
         pinned: str | None,
+        view: View,
     ) -> HostsWindow:
-        """A window of the fleet as it was. Only the rows that are shown get their history and top process."""
+        """A window of the fleet as it was, of the hosts that somebody may see today.
+
+        Only the rows that are shown get their history and top process.
+        """
         check_window(offset, limit)
-        hosts = [host for host in self._fleet.hosts if host.row.joined_at_ms <= at_ms]
+        hosts = [host for host in view.choose(self._fleet.hosts) if host.row.joined_at_ms <= at_ms]
         return await self._metrics.read(
             lambda: self._window(hosts, at_ms, selector, sort, descending, offset=offset, limit=limit, pinned=pinned)
         )

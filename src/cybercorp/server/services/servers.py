@@ -12,6 +12,7 @@ from cybercorp.server.services.fleet import Fleet
 from cybercorp.server.services.ingest import IngestService
 from cybercorp.server.services.live import LiveService
 from cybercorp.server.services.metrics import MetricService
+from cybercorp.server.services.views import View
 from cybercorp.store.records.database import Records
 from cybercorp.store.timeseries.engine import TimeSeries
 
@@ -43,7 +44,9 @@ class ServerService:
         self._records_failing = False
         self.stopping = False
 
-    async def info(self) -> ServerInfo:
+    async def info(self, view: View) -> ServerInfo:
+        """What the server does, with the hosts that somebody sees."""
+        hosts = view.choose(self._fleet.hosts)
         stats = await self._metrics.read(self._store.stats)
         return ServerInfo(
             version=VERSION,
@@ -51,9 +54,9 @@ class ServerService:
             instance=self._instance,
             started_at_ms=self._started_at_ms,
             clock_ms=self._clock.now_ms(),
-            hosts=len(self._fleet),
-            agents_connected=len(self._agents),
-            viewers_connected=len(self._live),
+            hosts=len(hosts),
+            agents_connected=sum(host.connected for host in hosts),
+            viewers_connected=len(self._live) if view.everything else 0,
             samples_per_second=self._rate[2],
             commit_p99_ms=stats.commit_p99_ms,
             storage=ServerStorage(

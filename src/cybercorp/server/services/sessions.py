@@ -17,7 +17,7 @@ from cybercorp.security.tokens import TokenKind, new_token, token_hash, token_ki
 from cybercorp.security.vault import Vault
 from cybercorp.server.services.access_tokens import LIFETIME_S, AccessTokens
 from cybercorp.server.services.audit import AuditService
-from cybercorp.server.services.policy import Grant, Policy
+from cybercorp.server.services.policy import Grant, Policy, Rights
 from cybercorp.server.services.principals import Principal, PrincipalKind
 from cybercorp.store.records.sessions import RefreshRow, SessionRepository, SessionRow
 from cybercorp.store.records.users import UserRepository, UserRow
@@ -124,19 +124,26 @@ class SessionService:
 
     def principal(self, session: SessionRow, user: UserRow, network: str) -> Principal:
         """A session's principal; a wallboard's may only look."""
-        rights = self._policy.rights_of(user.id)
-        if session.client == ClientType.WALLBOARD:
-            rights = rights.bounded(Grant(VIEW))
+        rights = self._rights(user.id, session.client == ClientType.WALLBOARD)
         return Principal(
             kind=PrincipalKind.USER,
             id=user.id,
             name=user.name,
             rights=rights,
+            looks_only=session.client == ClientType.WALLBOARD,
             session_id=session.id,
             network=network,
             factors=session.factors,
             stepped_up_at_ms=session.stepped_up_at_ms,
         )
+
+    def rights_of(self, principal: Principal) -> Rights:
+        """The rights that somebody has now."""
+        return self._rights(principal.id, principal.looks_only)
+
+    def _rights(self, user_id: str, looks_only: bool) -> Rights:
+        rights = self._policy.rights_of(user_id)
+        return rights.bounded(Grant(VIEW)) if looks_only else rights
 
     async def again(self, principal: Principal) -> Principal:
         """The same person as the session is now. Raises UnauthenticatedError where it is over."""

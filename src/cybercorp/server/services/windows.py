@@ -7,8 +7,11 @@ from collections.abc import Iterable
 from cybercorp.core.clock import Clock
 from cybercorp.core.errors import InvalidInputError
 from cybercorp.protocol.hosts import FleetCounts, HostSort, HostSummary, HostsWindow
+from cybercorp.protocol.permissions import Permission
 from cybercorp.protocol.selectors import HostSelector, parse_host_selector
 from cybercorp.server.services.fleet import Fleet, LiveHost, count_states, sort_summaries, summary_values
+from cybercorp.server.services.policy import Rights
+from cybercorp.server.services.views import View
 
 MAX_LIMIT = 1_000
 SNAPSHOT_S = 0.4
@@ -68,20 +71,33 @@ class WindowService:
         self._clock = clock
         self._snapshot: Snapshot | None = None
         self._made_at = 0.0
+        self._scoped: dict[tuple[Rights, Permission], Snapshot] = {}
         self._summaries: dict[int, tuple[tuple[object, ...], HostSummary]] = {}
 
-    def now(self) -> Snapshot:
-        """The fleet as it is, at most 0.4 s old."""
+    def now(self, view: View) -> Snapshot:
+        """The fleet as somebody sees it, at most 0.4 s old."""
+        whole = self._now()
+        if view.everything:
+            return whole
+        known = self._scoped.get((view.rights, view.permission))
+        if known is None:
+            seen = [self._summary(host, whole.timestamp_ms) for host in view.choose(self._fleet.hosts)]
+            known = self._scoped[view.rights, view.permission] = Snapshot(whole.timestamp_ms, seen)
+        return known
+
+    def _now(self) -> Snapshot:
         monotonic = self._clock.monotonic()
         if self._snapshot is None or monotonic - self._made_at >= SNAPSHOT_S:
             now_ms = self._clock.now_ms()
             self._snapshot = Snapshot(now_ms, [self._summary(host, now_ms) for host in self._fleet.hosts])
             self._made_at = monotonic
+            self._scoped.clear()
         return self._snapshot
 
     def forget(self) -> None:
         """Hosts came, went or changed their names: the next look makes a new snapshot."""
         self._snapshot = None
+        self._scoped.clear()
         self._summaries.clear()
 
     def _summary(self, host: LiveHost, now_ms: int) -> HostSummary:

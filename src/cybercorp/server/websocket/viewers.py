@@ -14,7 +14,7 @@ from cybercorp.protocol.permissions import Permission
 from cybercorp.protocol.registry import TOPIC_PERMISSIONS, Direction
 from cybercorp.server.problems import problem_of
 from cybercorp.server.services.live import LiveService
-from cybercorp.server.services.principals import Principal
+from cybercorp.server.services.sessions import session_over
 from cybercorp.server.services.viewers import Viewer
 from cybercorp.server.sockets import OpenSockets
 from cybercorp.server.websocket.connection import (
@@ -39,12 +39,12 @@ async def viewers_socket(socket: WebSocket[Any, Any, Any], services: NamedDepend
     if admitted is None:
         return
     principal, codec = admitted
-    viewer = Viewer(codec)
+    viewer = Viewer(codec, principal)
     services.live.join(viewer)
     sender = asyncio.create_task(send_all(socket, viewer.outbox, codec))
-    reader = asyncio.create_task(_read(socket, viewer, principal, services.live))
+    reader = asyncio.create_task(_read(socket, viewer, services.live))
     try:
-        code, reason = await _until_closed(socket, sender, reader, services.sockets)
+        code, reason = await _until_closed(viewer, sender, reader, services.sockets)
     finally:
         services.live.leave(viewer)
         for task in (sender, reader):
@@ -55,13 +55,16 @@ async def viewers_socket(socket: WebSocket[Any, Any, Any], services: NamedDepend
 
 
 async def _until_closed(
-    socket: Socket, sender: asyncio.Task[None], reader: asyncio.Task[None], sockets: OpenSockets
+    viewer: Viewer, sender: asyncio.Task[None], reader: asyncio.Task[None], sockets: OpenSockets
 ) -> tuple[int, str]:
-    stopping = asyncio.create_task(sockets.stopping.wait())
+    stopping, ended = asyncio.create_task(sockets.stopping.wait()), asyncio.create_task(viewer.ended.wait())
     try:
-        await asyncio.wait({sender, reader, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({sender, reader, stopping, ended}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         stopping.cancel()
+        ended.cancel()
+    if viewer.ended.is_set():
+        return 1008, close_reason(session_over())
     if reader.done() and (error := reader.exception()) is not None:
         if isinstance(error, VersionMismatchError):
             return 1008, close_reason(error)
@@ -74,7 +77,7 @@ async def _until_closed(
     return 1012, "the server restarts"
 
 
-async def _read(socket: Socket, viewer: Viewer, principal: Principal, live: LiveService) -> None:
+async def _read(socket: Socket, viewer: Viewer, live: LiveService) -> None:
     faults = 0
     while True:
         data = await receive_message(socket)
@@ -83,7 +86,7 @@ async def _read(socket: Socket, viewer: Viewer, principal: Principal, live: Live
             message = viewer.codec.decode(data, Direction.VIEWER_TO_SERVER)
             if isinstance(message.payload, Subscribe):
                 subscription = message.payload.subscription
-                principal.require(TOPIC_PERMISSIONS[message.payload.topic])
+                viewer.principal.require(TOPIC_PERMISSIONS[message.payload.topic])
                 await live.subscribe(viewer, message.payload)
             elif isinstance(message.payload, Unsubscribe):
                 live.unsubscribe(viewer, message.payload.subscription)

@@ -69,10 +69,12 @@ class EventRepository:
         until_ms: int | None = None,
         limit: int = 100,
         newest: bool = False,
+        host_ids: Sequence[str] | None = None,
     ) -> EventsPage:
         """At most `limit` matching events, oldest first: the oldest of the range, or with `newest` its newest.
 
-        `after` and `before` are ids, `since_ms` is included, `until_ms` is not; `host` is an id or a name.
+        `after` and `before` are ids, `since_ms` is included, `until_ms` is not; `host` is an id or a name. With
+        `host_ids` only events of these hosts, and none of the server.
         `next_after` is given where more follows.
         """
         statement = select(EVENTS).limit(limit + 1)
@@ -85,6 +87,8 @@ class EventRepository:
             statement = statement.where(EVENTS.c.kind.in_(kinds))
         if host is not None:
             statement = statement.where(or_(EVENTS.c.host_id == host, EVENTS.c.host == host))
+        if host_ids is not None:
+            statement = statement.where(EVENTS.c.host_id.in_(host_ids))
         if since_ms is not None:
             statement = statement.where(EVENTS.c.time_ms >= since_ms)
         if until_ms is not None:

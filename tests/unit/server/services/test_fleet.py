@@ -18,6 +18,7 @@ from cybercorp.server.services.fleet import (
     count_states,
     sort_summaries,
 )
+from cybercorp.server.services.views import ALL
 from cybercorp.server.services.windows import WindowService
 from cybercorp.store.records.hosts import HostRow
 
@@ -170,15 +171,15 @@ def test_snapshots_are_shared() -> None:
     fleet = Fleet(clock)
     windows = WindowService(fleet, clock)
     host = fleet.add(record(1, "a"))
-    first = windows.now()
+    first = windows.now(ALL)
     clock.advance(0.3)
-    assert windows.now() is first
+    assert windows.now(ALL) is first
     clock.advance(0.2)
-    second = windows.now()
+    second = windows.now(ALL)
     assert second is not first
     host.take_row(SMALL, clock.now_ms(), row(0.5), clock.now_ms())
     windows.forget()
-    window = windows.now().window("", HostSort.NAME, False, offset=0, limit=10, pinned="host_1")
+    window = windows.now(ALL).window("", HostSort.NAME, False, offset=0, limit=10, pinned="host_1")
     assert (window.rows[0].cpu, window.pinned_rank) == (0.5, 0)
     assert count_states(window.rows).online == 1
 

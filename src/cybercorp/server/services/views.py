@@ -1,0 +1,28 @@
+"""Which hosts somebody sees: what every query asks before it tells anything of a host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cybercorp.protocol.permissions import Permission
+from cybercorp.server.services.fleet import LiveHost
+from cybercorp.server.services.policy import OWNER, Rights
+
+
+class View:
+    """The hosts for which `rights` hold a permission. `everything`: all that there are and will be."""
+
+    def __init__(self, rights: Rights, permission: Permission) -> None:
+        self.rights = rights
+        self.permission = permission
+        self.everything = rights.everywhere(permission)
+
+    def sees(self, host: LiveHost) -> bool:
+        return self.everything or self.rights.allows(self.permission, host)
+
+    def choose(self, hosts: Iterable[LiveHost]) -> list[LiveHost]:
+        """Those that are seen, in their order."""
+        return list(hosts) if self.everything else [host for host in hosts if self.sees(host)]
+
+
+ALL = View(OWNER, Permission.HOSTS_VIEW)  # for what the server does by itself
