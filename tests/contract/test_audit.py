@@ -267,6 +267,18 @@ async def test_a_key_that_somebody_added_is_not_believed(records: Records, audit
     assert "not the server's" in found.reason
 
 
+async def test_keys_change_with_the_years(records: Records, tmp_path: Path) -> None:
+    """A key signs for a year; what it signed is believed for ever."""
+    clock = ManualClock()
+    audit = AuditService(records.audit, records.signing_keys, VAULT, clock, tmp_path / "audit.jsonl")
+    for _ in range(3):
+        await audit.record("test.year", actor=ACTOR)
+        assert await audit.checkpoint()
+        clock.advance(366 * 86_400)
+    assert len({one.key_id for one in await records.audit.checkpoints()}) == 3
+    assert (await audit.verify()).finding is None
+
+
 async def test_a_clock_that_jumps_is_no_fault(records: Records, tmp_path: Path) -> None:
     """Order is that of the chain; a time before the last one is what the clock said."""
     clock = ManualClock()

@@ -182,7 +182,7 @@ async def serve_store(
     url = await _write_owner(services, listener, folder)
     if not recorded:
         await services.audit.close_open_intents()
-        await _note(services, EventKind.SERVER_STARTED, f"The server {VERSION} started.")
+        await _note(services, "server.start", EventKind.SERVER_STARTED, f"The server {VERSION} started.")
     server = uvicorn.Server(_config(services))
     loop = asyncio.get_running_loop()
     if threading.current_thread() is threading.main_thread():  # else somebody else's process, and signals, and memory
@@ -208,7 +208,7 @@ async def serve_store(
         stopping.cancel()
         restoring.cancel()
         if not recorded:
-            await _note(services, EventKind.SERVER_STOPPED, "The server stopped.")
+            await _note(services, "server.stop", EventKind.SERVER_STOPPED, "The server stopped.")
         await services.refusals.flush(everything=True)
         await services.audit.close()
         services.metrics.close()
@@ -216,8 +216,9 @@ async def serve_store(
         _LOG.info("The server stopped.")
 
 
-async def _note(services: Services, kind: EventKind, message: str) -> None:
+async def _note(services: Services, operation: str, kind: EventKind, message: str) -> None:
     try:
+        await services.audit.record(operation, target_kind="server", detail={"version": VERSION})
         await services.events.note(kind, message)
     except CyberCorpError as error:  # on a full disk what is stored can still be looked at
         _LOG.warning("%s", error)

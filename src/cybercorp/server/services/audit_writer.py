@@ -18,6 +18,7 @@ from cybercorp.store.records.audit import AuditRepository, NewRecord
 from cybercorp.store.records.signing_keys import Purpose, SigningKeyRepository
 
 CHECKPOINT_RECORDS = 256
+KEY_MS = 365 * 86_400_000
 MAX_OWED = 10_000
 NOT_DURABLE = "audit_not_durable"
 _LOG = logging.getLogger("cybercorp.audit")
@@ -148,6 +149,11 @@ class AuditWriter:
             self._unsigned = False
             return False
         key = await signing_key(self._keys, Purpose.AUDIT, self._vault, self._clock)
+        if self._clock.now_ms() - key.created_at_ms > KEY_MS:
+            await self._keys.let_retire(
+                key.id, self._clock.now_ms()
+            )  # its private half stays: it is how it is believed
+            key = await signing_key(self._keys, Purpose.AUDIT, self._vault, self._clock)
         made = sign_checkpoint(
             before[0] if before else None, self._clock.now_ms(), last.id, last.hash, key.id, key.private_key
         )
