@@ -12,10 +12,13 @@ from litestar import Litestar, post
 from cybercorp.client.synchronous import Client
 from cybercorp.core.errors import InternalError
 from cybercorp.protocol.audit import AuditRecord
+from cybercorp.protocol.live import Subscribe, Topic
 from cybercorp.protocol.permissions import Permission
+from cybercorp.protocol.problems import Problem
 from cybercorp.server.app import make_app
 from cybercorp.server.audit_trail import check_audit
-from tests.integration.serving import ServerThread
+from tests.integration.serving import Peer, ServerThread
+from tests.stack import wait_until
 
 SAFE = {"GET", "HEAD", "OPTIONS"}
 
@@ -112,3 +115,28 @@ def test_a_failed_log_in_is_told(server: ServerThread) -> None:
         assert "mallory" in (found[0].actor, found[0].target)
         assert found[0].network == "127.0.0.1"
         assert "a wrong password" not in str(found)
+
+
+def test_a_recording_that_is_taken_is_told(server: ServerThread) -> None:
+    """Whoever carries history away is written down, although nothing changes."""
+    with Client(server.url, token=server.token) as client:
+        before = last(client)
+        answer = server.http.get("/api/v1/recordings", params={"since_ms": 0, "until_ms": 1_000})
+        assert answer.status_code < 500
+        assert {one.operation for one in since(client, before)} == {"recording.export"}
+
+
+def test_a_refused_subscription_is_told(server: ServerThread) -> None:
+    """Also one that is refused on a socket that is open."""
+    words = "correct horse battery staple"
+    assert server.http.post("/api/v1/users", json={"name": "nobody", "password": words}).status_code == 201
+    answer = httpx.post(f"{server.url}/api/v1/login", json={"name": "nobody", "password": words})
+    with (
+        Client(server.url, token=server.token) as client,
+        Peer(server.url, "/api/v1/live", answer.json()["access_token"]) as peer,
+    ):
+        before = last(client)
+        peer.send("live.subscribe", Subscribe(subscription=1, topic=Topic.HOSTS))
+        assert peer.expect(Problem).status == 403
+        (told,) = wait_until(lambda: since(client, before), "the record")
+        assert (told.operation, told.actor, str(told.decision)) == ("live.subscribe", "nobody", "refused")

@@ -28,7 +28,7 @@ class RecordingController(Controller):
     @get(
         "/",
         summary="Export a recording",
-        opt={"permission": Permission.RECORDINGS_EXPORT},
+        opt={"permission": Permission.RECORDINGS_EXPORT, "audit": "recording.export"},
         responses=problems(404),
         media_type=MEDIA_TYPE,
     )

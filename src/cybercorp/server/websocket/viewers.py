@@ -8,12 +8,12 @@ from typing import Any
 from litestar import WebSocket, websocket
 from litestar.di import NamedDependency
 
-from cybercorp.core.errors import CyberCorpError, VersionMismatchError
+from cybercorp.core.errors import AccessError, CyberCorpError, VersionMismatchError
 from cybercorp.protocol.live import Subscribe, Unsubscribe
 from cybercorp.protocol.permissions import Permission
 from cybercorp.protocol.registry import TOPIC_PERMISSIONS, Direction
 from cybercorp.server.problems import problem_of
-from cybercorp.server.services.live import LiveService
+from cybercorp.server.services.refusals import Refusal
 from cybercorp.server.services.sessions import session_over
 from cybercorp.server.services.viewers import Viewer
 from cybercorp.server.sockets import OpenSockets
@@ -42,7 +42,7 @@ async def viewers_socket(socket: WebSocket[Any, Any, Any], services: NamedDepend
     viewer = Viewer(codec, principal)
     services.live.join(viewer)
     sender = asyncio.create_task(send_all(socket, viewer.outbox, codec))
-    reader = asyncio.create_task(_read(socket, viewer, services.live))
+    reader = asyncio.create_task(_read(socket, viewer, services))
     try:
         code, reason = await _until_closed(viewer, sender, reader, services.sockets)
     finally:
@@ -77,8 +77,8 @@ async def _until_closed(
     return 1012, "the server restarts"
 
 
-async def _read(socket: Socket, viewer: Viewer, live: LiveService) -> None:
-    faults = 0
+async def _read(socket: Socket, viewer: Viewer, services: Services) -> None:
+    faults, live = 0, services.live
     while True:
         data = await receive_message(socket)
         subscription = None
@@ -94,5 +94,12 @@ async def _read(socket: Socket, viewer: Viewer, live: LiveService) -> None:
             faults += 1
             problem = problem_of(error, subscription=subscription)
             viewer.outbox.put_entry(viewer.codec.encode("problem", problem))
+            if isinstance(error, AccessError):
+                await services.refusals.note(_refusal(viewer, error))
             if faults > MAX_FAULTS or isinstance(error, VersionMismatchError):
                 raise
+
+
+def _refusal(viewer: Viewer, error: AccessError) -> Refusal:
+    who = viewer.principal
+    return Refusal(operation="live.subscribe", actor=who, network=who.network, target="a topic", code=error.error_code)
