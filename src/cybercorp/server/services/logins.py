@@ -7,7 +7,7 @@ elsewhere locks nobody out of where they usually are.
 
 from __future__ import annotations
 
-from cybercorp.core.errors import CyberCorpError, InvalidInputError, RateLimitedError, UnauthenticatedError
+from cybercorp.core.errors import CyberCorpError, InvalidInputError, UnauthenticatedError
 from cybercorp.protocol.audit import Decision
 from cybercorp.protocol.logins import Login, PasswordChange, StepUp, Tokens
 from cybercorp.protocol.mfa import FactorKind
@@ -56,7 +56,7 @@ class LoginService:
             name = ""
         try:
             user, factors = await self._prove(name, request.password, request.code, network)
-        except (UnauthenticatedError, RateLimitedError) as error:
+        except UnauthenticatedError as error:  # what is over a limit is noted by AuditTrail, as a number
             if error.error_code != "mfa_needed":
                 await self._note("login.password", name or request.name, network, error)
             raise
@@ -76,7 +76,7 @@ class LoginService:
         user = await self._own(principal)
         try:
             _, factors = await self._prove(user.name, request.password, request.code, principal.network)
-        except (UnauthenticatedError, RateLimitedError) as error:
+        except UnauthenticatedError as error:  # what is over a limit is noted by AuditTrail, as a number
             if error.error_code != "mfa_needed":
                 await self._note("login.step_up", user.name, principal.network, error)
             raise
