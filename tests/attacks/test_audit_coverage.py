@@ -140,3 +140,18 @@ def test_a_refused_subscription_is_told(server: ServerThread) -> None:
         assert peer.expect(Problem).status == 403
         (told,) = wait_until(lambda: since(client, before), "the record")
         assert (told.operation, told.actor, str(told.decision)) == ("live.subscribe", "nobody", "refused")
+
+
+def test_a_flood_of_log_ins_does_not_fill_the_trail(server: ServerThread) -> None:
+    """What is over the limit is one record and a number, however many come."""
+    with Client(server.url, token=server.token) as client:
+        before = last(client)
+        with httpx.Client(base_url=server.url) as http:
+            answers = [
+                http.post("/api/v1/login", json={"name": "flooded", "password": "a wrong password"}).status_code
+                for _ in range(60)
+            ]
+        found = since(client, before)
+        assert answers.count(429) > 20
+        assert len(found) == answers.count(401) + 1
+        assert found[-1].detail["code"] == "rate_limited"
