@@ -32,6 +32,7 @@ TITLES = {
     "rollup_size": "Rollups",
     "opening": "Opening after kill -9",
     "process_history": "Process history",
+    "encryption": "Encryption at rest",
     "replay": "Replay",
     "postgres": "PostgreSQL",
     "postgres_scale": "PostgreSQL at size",
