@@ -142,6 +142,7 @@ def test_a_refused_subscription_is_told(server: ServerThread) -> None:
         assert (told.operation, told.actor, str(told.decision)) == ("live.subscribe", "nobody", "refused")
 
 
+@pytest.mark.slow
 def test_a_flood_of_log_ins_does_not_fill_the_trail(server: ServerThread) -> None:
     """What is over the limit is one record and a number, however many come."""
     with Client(server.url, token=server.token) as client:
