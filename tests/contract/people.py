@@ -68,7 +68,9 @@ async def make_people(records: Records, vault: Vault, file: Path, clock: ManualC
     passwords = Passwords(memory_kib=64, passes=1, lanes=1)
     tokens = AccessTokens(records.signing_keys, vault, clock, records.epoch)
     sessions = SessionService(records.sessions, records.users, tokens, policy, audit, vault, clock)
-    users = UserService(records.users, records.factors, records.bindings, sessions, passwords, policy, audit, clock)
+    users = UserService(
+        records.users, records.factors, records.bindings, records.api_tokens, sessions, passwords, policy, audit, clock
+    )
     mfa = MfaService(records.factors, passwords, sessions, limits, audit, vault, clock)
     logins = LoginService(records.users, users, sessions, passwords, mfa, limits, audit)
     await policy.load()

@@ -56,6 +56,10 @@ class AsyncClient:
         self.users = self._nouns.users
         self.sessions = self._nouns.sessions
         self.mfa = self._nouns.mfa
+        self.roles = self._nouns.roles
+        self.bindings = self._nouns.bindings
+        self.elevations = self._nouns.elevations
+        self.tokens = self._nouns.tokens
         self.server = self._nouns.server
 
     def when_step_up(self, prove: Callable[[], StepUp | None]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cybercorp.client.accounts import AsyncAccount
 from cybercorp.client.agents import AsyncAgents
 from cybercorp.client.audit import AsyncAudit
+from cybercorp.client.elevations import AsyncElevations
 from cybercorp.client.events import AsyncEvents
 from cybercorp.client.hosts import AsyncHosts
 from cybercorp.client.http import HttpTransport
@@ -13,8 +14,10 @@ from cybercorp.client.metrics import AsyncMetrics
 from cybercorp.client.mfa import AsyncMfa
 from cybercorp.client.processes import AsyncProcesses
 from cybercorp.client.recordings import AsyncRecordings
+from cybercorp.client.roles import AsyncBindings, AsyncRoles
 from cybercorp.client.servers import AsyncServer
 from cybercorp.client.sessions import AsyncSessions
+from cybercorp.client.tokens import AsyncTokens
 from cybercorp.client.users import AsyncUsers
 from cybercorp.security.credentials import Credential
 
@@ -36,4 +39,8 @@ class Nouns:
         self.users = AsyncUsers(self.transport)
         self.sessions = AsyncSessions(self.transport)
         self.mfa = AsyncMfa(self.transport)
+        self.roles = AsyncRoles(self.transport)
+        self.bindings = AsyncBindings(self.transport)
+        self.elevations = AsyncElevations(self.transport)
+        self.tokens = AsyncTokens(self.transport)
         self.server = AsyncServer(self.transport)

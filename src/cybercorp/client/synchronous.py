@@ -15,6 +15,7 @@ from cybercorp.client.accounts import Accounts
 from cybercorp.client.agents import Agents
 from cybercorp.client.audit import Audit
 from cybercorp.client.calls import complete
+from cybercorp.client.elevations import Elevations
 from cybercorp.client.events import Events
 from cybercorp.client.hosts import Hosts
 from cybercorp.client.keys import Keys
@@ -24,8 +25,10 @@ from cybercorp.client.nouns import Nouns
 from cybercorp.client.processes import Processes
 from cybercorp.client.profiles import find_credential
 from cybercorp.client.recordings import Recordings
+from cybercorp.client.roles import Bindings, Roles
 from cybercorp.client.servers import Server
 from cybercorp.client.sessions import Sessions
+from cybercorp.client.tokens import Tokens
 from cybercorp.client.users import Users
 
 if TYPE_CHECKING:
@@ -69,6 +72,10 @@ class Client:
         self.users = Users(self._nouns.users)
         self.sessions = Sessions(self._nouns.sessions)
         self.mfa = Mfa(self._nouns.mfa)
+        self.roles = Roles(self._nouns.roles)
+        self.bindings = Bindings(self._nouns.bindings)
+        self.elevations = Elevations(self._nouns.elevations)
+        self.tokens = Tokens(self._nouns.tokens)
         self.server = Server(self._nouns.server)
 
     def when_step_up(self, prove: Callable[[], StepUp | None]) -> None:

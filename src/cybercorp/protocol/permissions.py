@@ -52,8 +52,8 @@ VIEW: Final = frozenset(
         _P.ACCOUNT_USE,
     }
 )
-# What changes hosts or who may what: it needs a second factor.
-CONTROL: Final = frozenset(_P) - VIEW - OF_AGENTS - {_P.TOKENS_CREATE}
+# What changes hosts or who may what, or makes what stands in for a log-in: it needs a second factor.
+CONTROL: Final = frozenset(_P) - VIEW - OF_AGENTS
 # What is of a host, and so can be scoped by its labels. Everything else holds everywhere or not at all.
 OF_HOSTS: Final = frozenset(
     {

@@ -29,6 +29,7 @@ from cybercorp.server.api.mfa import MfaController
 from cybercorp.server.api.negotiation import NegotiatedResponse
 from cybercorp.server.api.parameters import refuse_unknown_parameters
 from cybercorp.server.api.recordings import RecordingController
+from cybercorp.server.api.roles import ElevationController, RoleController, TokenController
 from cybercorp.server.api.servers import ServerController
 from cybercorp.server.api.sessions import SessionController
 from cybercorp.server.api.users import UserController
@@ -78,6 +79,9 @@ def make_app(services: Services) -> AuditTrail:
             SessionController,
             MfaController,
             UserController,
+            RoleController,
+            ElevationController,
+            TokenController,
             AuditController,
             KeyController,
             DocumentController,

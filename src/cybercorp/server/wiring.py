@@ -11,7 +11,9 @@ from cybercorp.security.vault import Vault
 from cybercorp.server.services.access import AccessService
 from cybercorp.server.services.access_tokens import AccessTokens
 from cybercorp.server.services.agents import AgentRegistry
+from cybercorp.server.services.api_tokens import ApiTokenService
 from cybercorp.server.services.audit import AuditService
+from cybercorp.server.services.elevations import ElevationService
 from cybercorp.server.services.events import EventService
 from cybercorp.server.services.exports import ExportService
 from cybercorp.server.services.fleet import Fleet
@@ -31,6 +33,7 @@ from cybercorp.server.services.processes import ProcessService
 from cybercorp.server.services.recordings import RecordingService
 from cybercorp.server.services.refusals import RefusalService
 from cybercorp.server.services.replay import ReplayService
+from cybercorp.server.services.roles import RoleService
 from cybercorp.server.services.servers import ServerService
 from cybercorp.server.services.sessions import SessionService
 from cybercorp.server.services.users import UserService
@@ -59,6 +62,9 @@ class Services:
     users: UserService
     mfa: MfaService
     logins: LoginService
+    roles: RoleService
+    elevations: ElevationService
+    api_tokens: ApiTokenService
     fleet: Fleet
     agents: AgentRegistry
     sockets: OpenSockets
@@ -97,10 +103,15 @@ def make_services(
     passwords = Passwords(memory_kib=settings.password_memory_kib)
     tokens = AccessTokens(records.signing_keys, vault, clock, records.epoch)
     sessions = SessionService(records.sessions, records.users, tokens, policy, audit, vault, clock)
-    users = UserService(records.users, records.factors, records.bindings, sessions, passwords, policy, audit, clock)
+    users = UserService(
+        records.users, records.factors, records.bindings, records.api_tokens, sessions, passwords, policy, audit, clock
+    )
+    roles = RoleService(records.roles, records.bindings, records.users, policy, audit, clock)
+    api_tokens = ApiTokenService(records.api_tokens, records.users, roles, policy, audit, clock)
     mfa = MfaService(records.factors, passwords, sessions, limits, audit, vault, clock)
     access = AccessService(records.tokens, clock)
     access.authenticators[TokenKind.ACCESS] = sessions.authenticate
+    access.authenticators[TokenKind.API] = api_tokens.authenticate
     fleet, agents = Fleet(clock), AgentRegistry()
     events = EventService(records.events, clock)
     windows = WindowService(fleet, clock)
@@ -148,6 +159,9 @@ def make_services(
         users=users,
         mfa=mfa,
         logins=LoginService(records.users, users, sessions, passwords, mfa, limits, audit),
+        roles=roles,
+        elevations=ElevationService(records.elevations, records.users, roles, policy, audit, clock),
+        api_tokens=api_tokens,
         fleet=fleet,
         agents=agents,
         sockets=OpenSockets(),

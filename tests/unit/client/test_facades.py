@@ -6,7 +6,22 @@ from typing import Any, cast
 import pytest
 
 from cybercorp import AsyncClient, Client
-from cybercorp.client import accounts, agents, audit, events, hosts, metrics, mfa, processes, servers, sessions, users
+from cybercorp.client import (
+    accounts,
+    agents,
+    audit,
+    elevations,
+    events,
+    hosts,
+    metrics,
+    mfa,
+    processes,
+    roles,
+    servers,
+    sessions,
+    tokens,
+    users,
+)
 from cybercorp.client.calls import Caller, complete
 from cybercorp.client.exports import StreamingCaller
 from cybercorp.core.clock import ManualClock
@@ -25,6 +40,10 @@ PAIRS = [
     (sessions.AsyncSessions, sessions.Sessions),
     (mfa.AsyncMfa, mfa.Mfa),
     (audit.AsyncAudit, audit.Audit),
+    (roles.AsyncRoles, roles.Roles),
+    (roles.AsyncBindings, roles.Bindings),
+    (elevations.AsyncElevations, elevations.Elevations),
+    (tokens.AsyncTokens, tokens.Tokens),
 ]
 
 

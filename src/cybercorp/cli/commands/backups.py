@@ -37,6 +37,10 @@ def backup(
     context: typer.Context,
     path: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write; it holds secrets (0600).")],
     force: Annotated[bool, typer.Option("--force", help="Replace a file of this name.")] = False,
+    passphrase_file: Annotated[
+        Path | None,
+        typer.Option("--passphrase-file", metavar="FILE", help="Let the passphrase in this file open it, too."),
+    ] = None,
 ) -> None:
     """Save everything that this machine's server knows as one file. It may run meanwhile."""
     options = options_of(context)
@@ -45,14 +49,14 @@ def backup(
     target, place = path.expanduser(), backups.place_of(options.data_dir)
     remark(f"Saving {safe_text(str(place))} …")
     with progress_bar("Saving", unit="rows") as progress:
-        manifest = backups.back_up(place, target, progress, replace=force)
+        manifest = backups.back_up(place, target, progress, replace=force, passphrase_file=passphrase_file)
     for damage in manifest.contents.damage[:_MOST_PROBLEMS]:
         say(safe_text(damage, 500))
     size = format_bytes(target.stat().st_size)
     tell(f"{safe_text(str(target), 300)}: {backups.numbers_of(manifest.contents)}, {size}, read again and in order")
     from cybercorp.cli.launch.backup_keys import key_needed
 
-    say(safe_text(key_needed(options.data_dir), 500))
+    say(safe_text(key_needed(options.data_dir, passphrase=passphrase_file is not None), 500))
     remark(f"Restore it with: cybercorp server restore {safe_text(str(target), 300)}")
 
 
@@ -63,6 +67,10 @@ def restore(
     key_file: Annotated[
         Path | None, typer.Option("--key-file", metavar="KEY", help="The key that the backup opens with.")
     ] = None,
+    passphrase_file: Annotated[
+        Path | None,
+        typer.Option("--passphrase-file", metavar="FILE", help="The passphrase that the backup was made with."),
+    ] = None,
 ) -> None:
     """Bring a backup to an empty data folder or database, of either kind, and check it. Nothing is overwritten."""
     options = options_of(context)
@@ -71,7 +79,7 @@ def restore(
     place = backups.place_of(options.data_dir, to_database)
     began = SystemClock().monotonic()
     with progress_bar("Verifying", unit="bytes") as verifying, progress_bar("Restoring", unit="rows") as restoring:
-        manifest, problems = backups.restore(path.expanduser(), place, verifying, restoring, key_file)
+        manifest, problems = backups.restore(path.expanduser(), place, verifying, restoring, key_file, passphrase_file)
     _report(problems, place)
     took = SystemClock().monotonic() - began
     what = backups.numbers_of(manifest.contents)

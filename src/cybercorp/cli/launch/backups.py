@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from cybercorp.cli.launch.backup_keys import restored_key
+from cybercorp.cli.launch.backup_keys import locked_key, restored_key, unlocked_key
 from cybercorp.cli.launch.databases import RECORDS_FILE, SAMPLES_FILE, check_databases
 from cybercorp.cli.launch.postgres import check_database
 from cybercorp.core.clock import SystemClock
@@ -55,23 +55,34 @@ def place_of(data_dir: Path, url: str | None = None) -> Place:
     return Place(data_dir, named)
 
 
-def back_up(place: Place, path: Path, tell: Tell, *, replace: bool) -> Manifest:
-    """Write one consistent moment of a place to a file; its server may run."""
+def back_up(place: Place, path: Path, tell: Tell, *, replace: bool, passphrase_file: Path | None = None) -> Manifest:
+    """Write one consistent moment of a place to a file; its server may run.
+
+    With a passphrase the key that opens it is in the file as well, locked. Raises InvalidInputError for a short one.
+    """
+    key = locked_key(place.folder, passphrase_file) if passphrase_file is not None else None
     with _source(place) as source:
-        return write_archive(path, source, str(place), SystemClock().now_ms(), tell, replace=replace)
+        return write_archive(path, source, str(place), SystemClock().now_ms(), tell, replace=replace, key=key)
 
 
 def restore(
-    path: Path, place: Place, verifying: Tell, restoring: Tell, key_file: Path | None = None
+    path: Path,
+    place: Place,
+    verifying: Tell,
+    restoring: Tell,
+    key_file: Path | None = None,
+    passphrase_file: Path | None = None,
 ) -> tuple[Manifest, list[str]]:
     """Verify a file and bring what is in it to an empty place; also what the check found wrong afterwards.
 
-    `key_file` holds the key that the backup's data keys are wrapped with; it is copied to the data folder. Raises
-    AccessError (`key_missing`) before anything is made where neither it nor the server's settings have that key.
+    `key_file` holds the key that the backup's data keys are wrapped with, or the passphrase in `passphrase_file` opens
+    it; it is copied to the data folder. Raises AccessError (`key_missing`, `passphrase_wrong`) before anything is made
+    where nothing of that, nor the server's settings, has that key.
     """
     with Archive(path) as archive:
         archive.verify(verifying)
-        key = restored_key(archive.records("data_keys"), place.folder, key_file)
+        unlocked = unlocked_key(archive.manifest.key, passphrase_file) if passphrase_file is not None else None
+        key = restored_key(archive.records("data_keys"), place.folder, key_file, unlocked)
         problems = _fill(archive, place, restoring)
         if key is not None:
             write_private_file(place.folder / KEY_FILE, format_key(key.key))

@@ -106,7 +106,6 @@ class HostController(Controller):
         self, services: NamedDependency[Services], principal: NamedDependency[Principal], host: FromPath[str]
     ) -> None:
         """Forget a host, its tokens and its history. Its agent is disconnected and must join anew."""
-        principal.require_step_up(services.clock.now_ms())
         await services.remove_host(host, principal)
 
     @get(

@@ -166,10 +166,11 @@ class HostService:
     async def remove(self, id_or_name: str, principal: Principal) -> LiveHost:
         """Forget a host and its tokens; the caller drops its history and its connection.
 
-        Raises NotFoundError, ForbiddenError.
+        Raises NotFoundError, ForbiddenError, StepUpRequiredError.
         """
         host = self.get(id_or_name, principal.view(Permission.HOSTS_VIEW))
         principal.require(Permission.HOSTS_EDIT, host)
+        principal.require_step_up(self._clock.now_ms())
         await self._hosts.remove(host.id, self._clock.now_ms())
         await self._tokens.delete_for_host(host.id)
         self._fleet.remove(host)

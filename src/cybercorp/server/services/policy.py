@@ -39,14 +39,14 @@ class Grant(msgspec.Struct, frozen=True):
 
 
 class Rights:
-    """What one principal may. `within` are further bounds, of each of which something must allow it as well."""
+    """What one principal may. `within` are further bounds; of each, one of its grants must cover it as well."""
 
     def __init__(
         self,
         allowed: Iterable[Grant] = (),
         denied: Iterable[Grant] = (),
         clock: Clock | None = None,
-        within: Iterable[Grant] = (),
+        within: Iterable[tuple[Grant, ...]] = (),
     ) -> None:
         self._allowed = tuple(allowed)
         self._denied = tuple(denied)
@@ -64,7 +64,9 @@ class Rights:
     def everywhere(self, permission: Permission) -> bool:
         """Whether it may for every host there is and will be."""
         now_ms = self._now_ms()
-        bounded = any(one.scope is not None or permission not in one.permissions for one in self._within)
+        bounded = any(
+            all(one.scope is not None or permission not in one.permissions for one in bound) for bound in self._within
+        )
         if bounded or any(permission in one.permissions and one.holds(now_ms) for one in self._denied):
             return False
         return any(one.scope is None and one.covers(permission, None, now_ms) for one in self._allowed)
@@ -80,8 +82,8 @@ class Rights:
         return [host for host in hosts if self.allows(permission, host)]
 
     def bounded(self, *within: Grant) -> Rights:
-        """The same, and no more than these allow: for a token, a wallboard."""
-        return Rights(self._allowed, self._denied, self._clock, (*self._within, *within))
+        """The same, and no more than these allow together: for a token, a wallboard."""
+        return Rights(self._allowed, self._denied, self._clock, (*self._within, within))
 
     def covers(self, permission: Permission, scope: HostSelector | None) -> bool:
         """Whether it may for all that a scope can mean: nobody grants what they lack."""
@@ -102,7 +104,7 @@ class Rights:
         now_ms = self._now_ms()
         if not any(one.covers(permission, labels, now_ms) for one in self._allowed):
             return False
-        if self._within and not all(one.covers(permission, labels, now_ms) for one in self._within):
+        if not all(any(one.covers(permission, labels, now_ms) for one in bound) for bound in self._within):
             return False
         return not any(self._denies(one, permission, labels, now_ms) for one in self._denied)
 
@@ -162,6 +164,10 @@ class Policy:
         self.revision += 1
         self.on_changed()
         return True
+
+    def anybody_else(self, permission: Permission, user_id: str) -> bool:
+        """Whether somebody but this user has it everywhere."""
+        return any(rights.everywhere(permission) for user, rights in self._by_user.items() if user != user_id)
 
     def rights_of(self, user_id: str) -> Rights:
         """The rights of a user as they are now."""

@@ -18,6 +18,7 @@ from cybercorp.server.services.passwords import Passwords, check_password
 from cybercorp.server.services.policy import Policy
 from cybercorp.server.services.principals import STEP_UP_MS, Principal, PrincipalKind
 from cybercorp.server.services.sessions import SessionService
+from cybercorp.store.records.api_tokens import ApiTokenRepository
 from cybercorp.store.records.factors import FactorRepository, FactorRow
 from cybercorp.store.records.roles import BindingRepository, BindingRow
 from cybercorp.store.records.users import UserRepository, UserRow
@@ -31,6 +32,7 @@ class UserService:
         users: UserRepository,
         factors: FactorRepository,
         bindings: BindingRepository,
+        tokens: ApiTokenRepository,
         sessions: SessionService,
         passwords: Passwords,
         policy: Policy,
@@ -40,6 +42,7 @@ class UserService:
         self._users = users
         self._factors = factors
         self._bindings = bindings
+        self._tokens = tokens
         self._sessions = sessions
         self._passwords = passwords
         self._policy = policy
@@ -133,6 +136,7 @@ class UserService:
                 await self._users.update(row.id, removed_at_ms=self._clock.now_ms(), password_hash=None)
                 await self._factors.remove(row.id)
                 await self._bindings.remove_for(row.id)
+                await self._tokens.revoke(self._clock.now_ms(), user_id=row.id)
                 await self._policy.load()
                 await self._sessions.end("the user was removed", user_id=row.id)
 

@@ -29,6 +29,7 @@ from cybercorp.core.errors import (
     VersionMismatchError,
 )
 from cybercorp.core.version import VERSION
+from cybercorp.security.passphrases import LockedKey
 from cybercorp.store.backups.contents import FORMAT, RECORD_TABLES, Contents, Row, Source, Stream, Tell
 from cybercorp.store.timeseries.storage.contract import CatalogueRow, ChunkEntry, HostMark, LogEntry
 
@@ -58,7 +59,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What is in the file."""
+    """What is in the file; with `key` a passphrase opens it."""
 
     format: int
     version: str
@@ -66,10 +67,18 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     contents: Contents
     members: dict[str, Member]
+    key: LockedKey | None = None
 
 
 def write_archive(
-    path: Path, source: Source, named: str, now_ms: int, tell: Tell, *, replace: bool = False
+    path: Path,
+    source: Source,
+    named: str,
+    now_ms: int,
+    tell: Tell,
+    *,
+    replace: bool = False,
+    key: LockedKey | None = None,
 ) -> Manifest:
     """Write all of `source` (which people know as `named`). Readable by this user only.
 
@@ -81,7 +90,7 @@ def write_archive(
     try:
         descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w+b") as file:
-            manifest = _Writer(file, source, tell).write(named, now_ms)
+            manifest = _Writer(file, source, tell).write(named, now_ms, key)
             file.flush()
             os.fsync(file.fileno())
         with Archive(partial) as archive:
@@ -106,7 +115,7 @@ class _Writer:
         self._members: dict[str, Member] = {}
         self._done = 0
 
-    def write(self, named: str, now_ms: int) -> Manifest:
+    def write(self, named: str, now_ms: int, key: LockedKey | None) -> Manifest:
         source = self._source
         for table in RECORD_TABLES:
             self._member(f"records/{table}.ndjson", _lines(source.records(table)), zipfile.ZIP_DEFLATED)
@@ -122,6 +131,7 @@ class _Writer:
             source=named,
             contents=source.contents,
             members=self._members,
+            key=key,
         )
         self._zip.writestr(MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=1))
         self._zip.close()

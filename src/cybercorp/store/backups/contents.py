@@ -21,6 +21,8 @@ RECORD_TABLES = (
     "factors",
     "roles",
     "bindings",
+    "elevations",
+    "api_tokens",
     "data_keys",
     "signing_keys",
     "audit",

@@ -9,9 +9,11 @@ from sqlalchemy import select, text
 
 from cybercorp.store.files import FileLock, check_database_file, corrupt
 from cybercorp.store.postgres import Database
+from cybercorp.store.records.api_tokens import ApiTokenRepository
 from cybercorp.store.records.audit import AuditRepository
 from cybercorp.store.records.connections import Connections
 from cybercorp.store.records.data_keys import DataKeyRepository
+from cybercorp.store.records.elevations import ElevationRepository
 from cybercorp.store.records.events import EventRepository
 from cybercorp.store.records.factors import FactorRepository
 from cybercorp.store.records.hosts import HostRepository
@@ -48,6 +50,8 @@ class Records:
         self.factors = FactorRepository(connections)
         self.roles = RoleRepository(connections)
         self.bindings = BindingRepository(connections)
+        self.elevations = ElevationRepository(connections)
+        self.api_tokens = ApiTokenRepository(connections)
         self.data_keys = DataKeyRepository(connections)
         self.signing_keys = SigningKeyRepository(connections)
         self.sealed_columns = SealedColumns(connections)
