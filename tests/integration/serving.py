@@ -7,7 +7,7 @@ import json
 import struct
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -37,6 +37,7 @@ from tests.stack import is_ready, wait_until
 
 DEADLINE_S = 15.0
 PayloadT = TypeVar("PayloadT")
+ResultT = TypeVar("ResultT")
 SMALL = make_catalogue(
     [
         Series(name="system.cpu.utilization"),
@@ -146,6 +147,10 @@ class ServerThread:
                 self._loop.run_until_complete(self._loop.shutdown_default_executor())
                 self._loop.close()
                 self._listener.close()
+
+    def run(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
+        """The result of something that runs in the server's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(DEADLINE_S)
 
     def get(self, path: str, **parameters: Any) -> Any:
         """The JSON of an answer that must be good."""

@@ -13,7 +13,9 @@ import pytest
 from cybercorp.client.synchronous import Client
 from cybercorp.core.errors import StorageError
 from cybercorp.protocol.audit import AuditRecord, Decision, Outcome
+from cybercorp.protocol.events import EventKind
 from cybercorp.security.audit_files import read_lines, verify_file
+from cybercorp.server.jobs.loops import Jobs
 from tests.integration.serving import ServerThread
 from tests.stack import COMMAND
 
@@ -157,6 +159,22 @@ def test_a_cut_database_is_found_by_the_copy(tmp_path: Path) -> None:
         found = client.audit.verify().finding
         assert found is not None
         assert found.record == 3
+
+
+def test_the_server_itself_tells_of_a_change(tmp_path: Path) -> None:
+    """It looks soon after its start and once a day: an event, and one only."""
+    with ServerThread(tmp_path / "data") as server:
+        server.http.post("/api/v1/agents/enrolments", json={})
+        jobs = Jobs(server.services)
+        server.run(jobs.verify_audit())
+        assert server.events(EventKind.AUDIT_CHANGED) == []
+        with sqlite3.connect(server.folder / "records.db") as database:
+            database.execute("UPDATE audit SET network = '192.0.2.66' WHERE id = 2")
+        database.close()
+        server.run(jobs.verify_audit())
+        server.run(jobs.verify_audit())
+        (event,) = server.events(EventKind.AUDIT_CHANGED)
+        assert "Record 2 was changed" in event["message"]
 
 
 def test_a_damaged_copy_is_an_error(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ class EventKind(StrEnum):
     STORAGE_FAILED = "storage.failed"
     STORAGE_RECOVERED = "storage.recovered"
     STORAGE_DAMAGED = "storage.damaged"
+    AUDIT_CHANGED = "audit.changed"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

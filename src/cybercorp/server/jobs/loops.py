@@ -15,6 +15,8 @@ PRESENCE_S = 5.0
 SEAL_S = 5.0
 RETAIN_S = 600.0
 CHECKPOINT_S = 60.0
+FIRST_VERIFY_S = 60.0
+VERIFY_S = 86_400.0
 POLICY_S = 2.0
 KEYS_S = 2.0
 _KEYS_PAUSE_S = 0.1
@@ -29,6 +31,7 @@ class Jobs:
         self._services = services
         self._tasks: list[asyncio.Task[None]] = []
         self._keys_pause_s = KEYS_S
+        self._verify_pause_s = FIRST_VERIFY_S
         self.failures = 0
 
     def start(self) -> None:
@@ -39,6 +42,7 @@ class Jobs:
             "seal": self._seal,
             "retain": self._retain,
             "checkpoint": self._checkpoint,
+            "verify": self._verify,
             "policy": self._policy,
             "keys": self._keys,
         }
@@ -110,6 +114,18 @@ class Jobs:
         await asyncio.sleep(CHECKPOINT_S)
         await self._services.refusals.flush()
         await self._services.audit.checkpoint()
+
+    async def _verify(self) -> None:
+        await asyncio.sleep(self._verify_pause_s)
+        self._verify_pause_s = VERIFY_S
+        await self.verify_audit()
+
+    async def verify_audit(self) -> None:
+        """Check the audit trail; what somebody changed is an event, once for each start of the server."""
+        reason = "" if self._services.recorded else await self._services.audit.find_change()
+        if reason:
+            _LOG.error("the audit trail was changed: %s", reason)
+            await self._services.events.note(EventKind.AUDIT_CHANGED, reason, severity=Severity.ERROR)
 
     async def _policy(self) -> None:
         await asyncio.sleep(POLICY_S)

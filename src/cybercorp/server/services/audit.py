@@ -12,6 +12,7 @@ import msgspec
 from cybercorp.core.clock import Clock
 from cybercorp.core.errors import CyberCorpError, InvalidInputError
 from cybercorp.protocol.audit import (
+    AuditFinding,
     AuditKey,
     AuditLine,
     AuditPage,
@@ -46,6 +47,7 @@ class AuditService:
         self._clock = clock
         self._path = file
         self._verifying = asyncio.Lock()
+        self._told: AuditFinding | None = None
         self._writer = AuditWriter(audit, keys, vault, clock, AuditFile(file))
 
     @property
@@ -198,6 +200,14 @@ class AuditService:
             if not await asyncio.to_thread(check.take, records):
                 break
         return await asyncio.to_thread(check.finish)
+
+    async def find_change(self) -> str:
+        """Why the trail is not as it was written; empty where it is, or where this was said before."""
+        finding = (await self.verify()).finding
+        if finding is None or finding == self._told:
+            return ""
+        self._told = finding
+        return finding.reason
 
     async def page(
         self,
