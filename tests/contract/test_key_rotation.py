@@ -131,6 +131,25 @@ async def test_two_servers_never_meet_a_key_they_lack(
     assert [one.vault.has(1), other.vault.has(1)] == [False, False]
 
 
+@pytest.mark.parametrize("rounds", [0, 1, 2, 3])
+async def test_a_rotation_goes_on_after_a_kill(
+    one: Instance, store: TimeSeries, clock: ManualClock, tmp_path: Path, rounds: int
+) -> None:
+    """Wherever it stood: what the tables say is enough to go on, and everything opens at every moment."""
+    await one.service.rotate(OWNER_HERE)
+    for _ in range(rounds):
+        clock.advance(GRACE_MS / 1000)
+        await one.service.work()
+    vault = await open_vault(one.records.data_keys, OUTER, clock)
+    again = Instance(one.records, vault, store, clock, tmp_path / "audit.jsonl")
+    assert vault.open(await again.secret(), **SECRET) == b"seed"
+    for _ in range(3):
+        clock.advance(GRACE_MS / 1000)
+        await again.work()
+    assert await again.states() == ["retired", "current"]
+    assert vault.open(await again.secret(), **SECRET) == b"seed"
+
+
 class TestRefusals:
     async def test_a_person_must_prove_who_they_are(self, one: Instance) -> None:
         """Rotation is dangerous: it needs a fresh proof."""

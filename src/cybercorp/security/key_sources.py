@@ -42,14 +42,16 @@ class KeyEncryptionKey(msgspec.Struct, frozen=True):
         return f"KeyEncryptionKey({self.id}, {self.source!r})"
 
 
-def find_key(source: str | None, folder: Path, environ: Mapping[str, str] | None = None) -> KeyEncryptionKey:
+def find_key(
+    source: str | None, folder: Path, environ: Mapping[str, str] | None = None, *, may_make: bool = True
+) -> KeyEncryptionKey:
     """The key-encryption key of the server whose data folder is `folder`.
 
     `source` is `file:PATH`, `credential:NAME` (systemd's LoadCredential), `keyring:NAME` or `command:WORDS…` (argv, no
     shell; for Vault and its like). None takes the credential `cybercorp-key` where systemd hands one over, else the
-    file `key-encryption-key` in the data folder, which is made where it is absent.
+    file `key-encryption-key` in the data folder, which is made where it is absent and `may_make` says so.
 
-    Raises SettingsError and AccessError.
+    Raises SettingsError and AccessError (`key_missing`, `credential_exposed`).
     """
     environment = os.environ if environ is None else environ
     if source is None:
@@ -57,7 +59,7 @@ def find_key(source: str | None, folder: Path, environ: Mapping[str, str] | None
         if handed and (Path(handed) / CREDENTIAL).exists():
             source = f"credential:{CREDENTIAL}"
         else:
-            return _own_file(folder / KEY_FILE)
+            return _own_file(folder / KEY_FILE, may_make=may_make)
     kind, _, rest = source.partition(":")
     if kind == "file" and rest:
         path = Path(rest).expanduser()
@@ -96,7 +98,13 @@ def format_key(key: bytes) -> str:
     return base64.b64encode(key).decode("ascii") + "\n"
 
 
-def _own_file(path: Path) -> KeyEncryptionKey:
+def _own_file(path: Path, *, may_make: bool) -> KeyEncryptionKey:
+    if not path.exists() and not may_make:
+        raise AccessError(
+            f"The key that everything here is encrypted with was in {path}, and is not there any more.",
+            hint="Put it back from where you keep a copy, or name another place in key_source; see docs/encryption.md.",
+            code="key_missing",
+        )
     if not path.exists():
         write_private_file(path, format_key(new_key()))
     return KeyEncryptionKey(parse_key(_read(path, private=True), str(path)), f"the file {path}")

@@ -167,7 +167,9 @@ async def serve_store(
 ) -> None:
     """Serve what is open already, until `stop`. `recorded`: it is a recording, which nobody may change."""
     before = find_key(settings.old_key_source, folder) if settings.old_key_source else None
-    vault = await open_vault(records.data_keys, find_key(settings.key_source, folder), clock, before)
+    made = await records.data_keys.list_()
+    key = find_key(settings.key_source, folder, may_make=not made)
+    vault = await open_vault(records.data_keys, key, clock, before)
     store.encrypt_with(vault)
     services = make_services(settings, clock, records, store, vault)
     if recorded:

@@ -147,7 +147,7 @@ def make_services(
             records.sealed_columns,
             store,
             vault,
-            lambda: find_key(settings.key_source, settings.data_path()),
+            lambda: find_key(settings.key_source, settings.data_path(), may_make=False),
             audit,
             clock,
         ),

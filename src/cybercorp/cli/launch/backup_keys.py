@@ -43,7 +43,7 @@ def restored_key(
 
 def locked_key(folder: Path, passphrase: Path) -> LockedKey:
     """The key of this server, locked with the passphrase in a file. Raises InvalidInputError, SettingsError."""
-    key = find_key(load_settings(ServerSettings, program="server").key_source, folder)
+    key = find_key(load_settings(ServerSettings, program="server").key_source, folder, may_make=False)
     return lock_key(key, read_passphrase(passphrase))
 
 
@@ -58,7 +58,7 @@ def unlocked_key(locked: LockedKey | None, passphrase: Path) -> KeyEncryptionKey
 
 def key_needed(folder: Path, *, passphrase: bool = False) -> str:
     """In words, which key the backups of this server open with, and where it is."""
-    key = find_key(load_settings(ServerSettings, program="server").key_source, folder)
+    key = find_key(load_settings(ServerSettings, program="server").key_source, folder, may_make=False)
     if passphrase:
         return f"It opens with its passphrase, or with the key {key.id} of {key.source}."
     return f"It opens only with the key {key.id}, which is not in it: keep a copy of {key.source} elsewhere."
