@@ -128,17 +128,25 @@ def test_the_command_line(server: ServerThread, tmp_path: Path) -> None:
 
 def test_nothing_is_done_while_nothing_can_be_written(tmp_path: Path) -> None:
     """A second copy on a full disk: changes are 503 and do not happen, looking goes on; it goes on when it can."""
-    target = tmp_path / "copy.jsonl"
-    with ServerThread(tmp_path / "data", audit_file=str(target)) as server:
-        target.unlink(missing_ok=True)
+    target, words = tmp_path / "copy.jsonl", "correct horse battery staple"
+    with ServerThread(tmp_path / "data", audit_file=str(target), password_memory_kib=19_456) as server:
+        assert server.http.post("/api/v1/users", json={"name": "ada", "password": words}).status_code == 201
+        target.rename(tmp_path / "kept.jsonl")
         target.symlink_to("/dev/full")
         assert server.http.post("/api/v1/agents/enrolments", json={}).status_code == 503
         assert server.http.get("/api/v1/hosts").status_code == 200
+        assert httpx.get(f"{server.url}/api/v1/hosts").status_code == 401
+        login = {"name": "ada", "password": words}
+        assert httpx.post(f"{server.url}/api/v1/login", json=login).status_code == 503
         with sqlite3.connect(server.folder / "records.db") as database:
             kinds = [row[0] for row in database.execute("SELECT kind FROM tokens")]
+            sessions = database.execute("SELECT count(*) FROM sessions").fetchone()[0]
         database.close()
         assert "enrolment" not in kinds
+        assert sessions == 0
         target.unlink()
+        (tmp_path / "kept.jsonl").rename(target)
+        assert httpx.post(f"{server.url}/api/v1/login", json=login).status_code == 200
         assert server.http.post("/api/v1/agents/enrolments", json={}).status_code == 201
         with Client(server.url, token=server.token) as client:
             outcomes = [one.outcome for one in newest(client, "enrolment.create")]
