@@ -131,7 +131,7 @@ async def test_two_servers_never_meet_a_key_they_lack(
     assert [one.vault.has(1), other.vault.has(1)] == [False, False]
 
 
-@pytest.mark.parametrize("rounds", [0, 1, 2, 3])
+@pytest.mark.parametrize("rounds", [1, 3])
 async def test_a_rotation_goes_on_after_a_kill(
     one: Instance, store: TimeSeries, clock: ManualClock, tmp_path: Path, rounds: int
 ) -> None:
