@@ -208,7 +208,9 @@ def test_every_sealed_column_is_known_to_the_rotation() -> None:
     found = set()
     for path in source.rglob("*.py"):
         for match in literal.findall(path.read_text()):
-            found.add(tuple(part for part in match if part))
+            table, column = (part for part in match if part)
+            if table in METADATA.tables:
+                found.add((table, column))
     assert ("factors", "secret") in found
     assert found <= set(SEALED_COLUMNS)
     for table, column in SEALED_COLUMNS:
