@@ -18,6 +18,7 @@ from cybercorp.protocol.audit import AuditLine
 
 _FULL = (28, 122)  # ENOSPC, EDQUOT
 _BLOCK = 65536
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)  # Windows would translate line feeds
 
 
 class AuditFile:
@@ -80,7 +81,7 @@ class AuditFile:
             if not moved:
                 return
             self.close()
-        self._descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._descriptor = os.open(self.path, _FLAGS, 0o600)
         status = os.fstat(self._descriptor)
         self._identity = (status.st_dev, status.st_ino)
         self._length = _line_start(self._descriptor, status.st_size)
@@ -94,7 +95,7 @@ class AuditFile:
         while end > 0:
             start = _line_start(self._descriptor, end - 1)
             try:
-                line = msgspec.json.decode(os.pread(self._descriptor, end - start, start), type=AuditLine)
+                line = msgspec.json.decode(_read(self._descriptor, end - start, start), type=AuditLine)
             except (msgspec.DecodeError, UnicodeDecodeError):
                 return None  # damaged, which `verify` tells
             if line.record is not None:
@@ -115,8 +116,14 @@ def _line_start(descriptor: int, end: int) -> int:
     """Where the line begins that the byte `end` belongs to: behind the last line feed before it."""
     while end > 0:
         start = max(0, end - _BLOCK)
-        found = os.pread(descriptor, end - start, start).rfind(b"\n")
+        found = _read(descriptor, end - start, start).rfind(b"\n")
         if found >= 0:
             return start + found + 1
         end = start
     return 0
+
+
+def _read(descriptor: int, length: int, start: int) -> bytes:
+    """Appending writes at the end wherever this has left the position."""
+    os.lseek(descriptor, start, os.SEEK_SET)
+    return os.read(descriptor, length)
