@@ -139,6 +139,28 @@ def test_a_missing_key_is_told_and_loses_nothing(store: TimeSeries, tmp_path: Pa
         assert commands(store) == [MARKER] * 2
 
 
+def test_a_chunk_whose_key_is_lost_holds_up_nothing(store: TimeSeries, clock: ManualClock) -> None:
+    """Others are sealed, merged and encrypted anew beside it; it stays as it is, and opens when its key comes back."""
+    write(store, 1, 0, host=2)
+    store.seal(everything=True)
+    store.encrypt_with(Vault({2: SECOND_KEY}, 2))
+    for minute in range(1, 60):
+        write(store, minute + 1, minute, host=2)
+        write(store, minute, minute)
+        store.seal(everything=True)
+    clock.advance(5 * BUCKET_MS / 1000)
+    while store.seal(everything=True).pending:
+        pass
+    assert store.reencrypt(1000)
+    assert commands(store) == [MARKER] * 59
+    with pytest.raises(StorageCorruptError):
+        commands(store, host=2)
+    assert store.stats().head_rows == 0
+    assert store.damage() == []
+    store.encrypt_with(Vault({1: FIRST_KEY, 2: SECOND_KEY}, 2))
+    assert commands(store, host=2) == [MARKER] * 60
+
+
 def test_tables_moved_to_another_time_do_not_open(store: TimeSeries, tmp_path: Path, clock: ManualClock) -> None:
     """Two sound chunks of one host that change places are damage, although every checksum fits."""
     for seq, at in enumerate((START_MS, START_MS + 40 * 60_000), start=1):

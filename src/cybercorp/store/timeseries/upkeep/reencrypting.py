@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from cybercorp.core.errors import StorageCorruptError
 from cybercorp.store.timeseries.encoding.chunks import PROCESSES, ChunkReader, DamagedChunkError, read_from
 from cybercorp.store.timeseries.encryption import PLAIN, key_of
 from cybercorp.store.timeseries.reading.pictures import tables_of
@@ -57,7 +58,8 @@ class Reencrypter:
         return True
 
     def _begin(self, state: State, key: int) -> None:
-        noted = self._session.storage.meta().get(ENCRYPTED_WITH)
+        with self._session.writing():
+            noted = self._session.storage.meta().get(ENCRYPTED_WITH)
         with state.lock:
             found = [entry for entry in state.entries() if entry.kind == PROCESSES]
             self._log_mark = state.next_log - 1
@@ -76,6 +78,10 @@ class Reencrypter:
                 body = chunk.encrypted(self._session.encryption.of_chunk(entry.host, entry.first, entry.last).encrypt)
         except ChunkGoneError:
             return  # dropped meanwhile, or merged: that was with the current key
+        except StorageCorruptError as error:
+            if error.error_code != "key_missing":
+                raise
+            return  # no key here opens it, nor will another one
         except (DamagedChunkError, ValueError) as error:
             self._session.note_damage(state, entry, -1, str(error))
             return

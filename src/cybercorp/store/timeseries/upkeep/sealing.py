@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cybercorp.core.clock import Clock
+from cybercorp.core.errors import StorageCorruptError
 from cybercorp.store.timeseries.encoding.chunks import (
     PROCESSES,
     SAMPLES,
@@ -57,6 +58,7 @@ class Sealer:
         self._block_s = block_s
         self._settler = Settler(session, clock, self._merge_run)
         self._quarantine = Quarantine(session)
+        self._keyless: set[int] = set()  # chunks that no key here opens: they stay as they are
 
     def seal(self, *, everything: bool = False) -> SealReport:
         """Seal what is due (or `everything`), merge, empty the log, roll up what is over. Raises StorageError."""
@@ -157,7 +159,11 @@ class Sealer:
                             settled=SETTLED_CHUNKS,
                             widths=state.catalogues.widths,
                         )
-                        runs += [run for run in found if not any(state.is_damaged(entry.id) for entry in run)]
+                        runs += [
+                            run
+                            for run in found
+                            if not any(state.is_damaged(one.id) or one.id in self._keyless for one in run)
+                        ]
             if len(runs) > MAX_MERGES:
                 break
         merged = sum(self._merge_run(state, run) for run in runs[:MAX_MERGES])
@@ -211,6 +217,11 @@ class Sealer:
                         bodies.extend(chunk.bodies())
                 except DamagedChunkError as error:
                     self._session.note_damage(state, entry, -1, str(error))
+                    raise ChunkGoneError from error
+                except StorageCorruptError as error:
+                    if error.error_code != "key_missing":
+                        raise
+                    self._keyless.add(entry.id)
                     raise ChunkGoneError from error
         joined = np.concatenate(times)
         if kind == SAMPLES:
