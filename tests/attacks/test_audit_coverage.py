@@ -86,6 +86,13 @@ def since(client: Client, after: int) -> list[AuditRecord]:
 CHANGES: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     ("POST", "/api/v1/agents/enrolments", {}, "enrolment.create"),
     ("POST", "/api/v1/users", {"name": "ada", "password": "correct horse battery staple"}, "user.create"),
+    ("POST", "/api/v1/users", {"name": "robot", "kind": "service"}, "user.create"),
+    ("POST", "/api/v1/roles", {"name": "looker", "permissions": ["hosts:view"]}, "role.create"),
+    ("POST", "/api/v1/bindings", {"user": "robot", "role": "looker"}, "binding.create"),
+    ("POST", "/api/v1/tokens", {"name": "nightly", "user": "robot"}, "token.create"),
+    ("DELETE", "/api/v1/roles/looker", {}, "role.remove"),
+    ("POST", "/api/v1/keys/rotate", {}, "key.rotate"),
+    ("DELETE", "/api/v1/users/ada/mfa", {}, "user.reset_factors"),
     ("PATCH", "/api/v1/users/ada", {"disabled": True}, "user.change"),
     ("DELETE", "/api/v1/users/ada", {}, "user.remove"),
 )
