@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+
+import msgspec
 
 from cybercorp.agent.log import Log
 from cybercorp.agent.settings import AgentSettings
@@ -10,20 +13,30 @@ from cybercorp.agent.wake import Wake
 from cybercorp.client.addresses import check_url
 from cybercorp.client.backoff import Backoff
 from cybercorp.client.enrolment import enrol
+from cybercorp.client.trust import with_authority
 from cybercorp.core.errors import ConflictError, NotFoundError, UnreachableError
 from cybercorp.core.paths import ensure_private_dir
 from cybercorp.monitors.facts import read_facts
 from cybercorp.protocol.agents import EnrolRequest
 from cybercorp.protocol.hosts import check_host_name
+from cybercorp.security.certificates import check_pin
 from cybercorp.security.credentials import AGENT_FILE, Credential, read_credential, write_credential
 
 FALLBACK_URL = "http://127.0.0.1:8765"
 
 
 def join(
-    url: str, enrolment_token: str, *, state_dir: Path, name: str | None = None, timeout_s: float = 10.0
+    url: str,
+    enrolment_token: str,
+    *,
+    state_dir: Path,
+    name: str | None = None,
+    pins: Sequence[str] = (),
+    timeout_s: float = 10.0,
 ) -> Credential:
     """Join a server as the host `name` (this machine's name by default) and write agent.json in `state_dir`.
+
+    `pins` say which server it must be; without them its certificate is one that this system trusts.
 
     Raises ConflictError (`host_name_taken`) where another host has the name, UnauthenticatedError for a token that is
     unknown, used up or expired, UnreachableError, InvalidInputError for a name that no host may have.
@@ -33,14 +46,26 @@ def join(
     facts = read_facts()
     wanted = check_host_name(name or "-".join(facts.hostname.split()) or "host")
     try:
-        answer = enrol(address, enrolment_token, EnrolRequest(name=wanted, facts=facts), timeout_s=timeout_s)
+        asked = Credential(url=address, token=enrolment_token, pins=tuple(check_pin(pin) for pin in pins))
+        if asked.pins:
+            asked = with_authority(asked)
+        answer = enrol(asked, EnrolRequest(name=wanted, facts=facts), timeout_s=timeout_s)
     except ConflictError as error:
         raise ConflictError(
             error.message,
             hint=f"Choose another name with --name, or remove the old host: cybercorp hosts remove {wanted}",
             code=error.error_code,
         ) from error
-    credential = Credential(url=address, token=answer.token, host_id=answer.host_id, name=answer.name)
+    credential = Credential(
+        url=address,
+        token=answer.token,
+        host_id=answer.host_id,
+        name=answer.name,
+        pins=tuple(answer.pins) or asked.pins,
+        authority=asked.authority,
+    )
+    if credential.pins and not credential.authority:
+        credential = with_authority(credential)
     write_credential(state_dir / AGENT_FILE, credential)
     return credential
 
@@ -54,7 +79,7 @@ def find_own_credential(settings: AgentSettings, state_dir: Path) -> Credential 
     if kept is None:
         return None
     # The server may have moved to another port or name since; the token still names this host.
-    return Credential(url=url or kept.url, token=kept.token, host_id=kept.host_id, name=kept.name)
+    return msgspec.structs.replace(kept, url=url or kept.url)
 
 
 def join_when_possible(settings: AgentSettings, state_dir: Path, wake: Wake, log: Log) -> Credential | None:
@@ -76,6 +101,7 @@ def join_when_possible(settings: AgentSettings, state_dir: Path, wake: Wake, log
                 settings.enrolment_token,
                 state_dir=state_dir,
                 name=settings.name,
+                pins=settings.pins,
                 timeout_s=settings.connect_timeout_s,
             )
         except UnreachableError as error:

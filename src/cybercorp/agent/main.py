@@ -21,7 +21,7 @@ from cybercorp.core.version import VERSION
 from cybercorp.monitors.facts import read_facts
 from cybercorp.monitors.processes import ProcessScanner
 from cybercorp.monitors.sampler import Sampler
-from cybercorp.security.credentials import Credential
+from cybercorp.security.credentials import AGENT_FILE, Credential, write_credential
 
 
 def run_agent(settings: AgentSettings, *, wake: Wake | None = None) -> None:
@@ -86,6 +86,8 @@ def _work(
         read_facts=read_facts,
         timeout_s=settings.connect_timeout_s,
     )
+    if settings.token is None:
+        uplink.on_trust = lambda trusted: write_credential(state_dir / AGENT_FILE, trusted)
     sampler = Sampler(settings.monitors, clock)
     runner = Runner(
         settings,

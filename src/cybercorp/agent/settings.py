@@ -33,6 +33,9 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         _described("Join with this token when the agent has none yet, or the server refuses the one it has."),
     ] = None
+    pins: Annotated[
+        list[str], _described("Pins of the server's authority (sha256:…), to join with; `cybercorp enroll` prints one.")
+    ] = []
     name: Annotated[str | None, _described("Name to join with. Default: this machine's host name.")] = None
     state_dir: Annotated[
         str | None,

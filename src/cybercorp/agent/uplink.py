@@ -12,6 +12,8 @@ import selectors
 import threading
 from collections.abc import Callable
 
+import msgspec
+
 from cybercorp.agent.log import Log
 from cybercorp.agent.spool import Spool
 from cybercorp.agent.wake import Wake
@@ -19,8 +21,15 @@ from cybercorp.client.agent_connection import AgentConnection
 from cybercorp.client.agent_session import AgentSession
 from cybercorp.client.backoff import CAP_S, Backoff
 from cybercorp.client.failures import is_hopeless
+from cybercorp.client.trust import with_authority
 from cybercorp.core.clock import Clock
-from cybercorp.core.errors import CyberCorpError, InternalError, UnauthenticatedError, UnreachableError
+from cybercorp.core.errors import (
+    CyberCorpError,
+    InternalError,
+    UnauthenticatedError,
+    UnreachableError,
+    UntrustedServerError,
+)
 from cybercorp.core.version import VERSION
 from cybercorp.protocol.agents import MAX_RECORDS_BYTES, Acknowledge, Hello, Refuse, Watch, Welcome
 from cybercorp.protocol.hosts import HostFacts
@@ -39,7 +48,13 @@ Opener = Callable[[Credential, float], AgentConnection]
 
 def open_connection(credential: Credential, timeout_s: float) -> AgentConnection:
     """Connect for real."""
-    return AgentConnection.open(credential, timeout_s=timeout_s)
+    try:
+        return AgentConnection.open(credential, timeout_s=timeout_s)
+    except UntrustedServerError:
+        if not credential.pins:
+            raise
+        # The backup may sign by now: only an authority whose key is pinned is believed, and nothing was sent yet.
+        return AgentConnection.open(with_authority(credential), timeout_s=timeout_s)
 
 
 class Uplink:
@@ -61,6 +76,7 @@ class Uplink:
         opener: Opener = open_connection,
     ) -> None:
         self._credential = credential
+        self.on_trust: Callable[[Credential], None] = lambda credential: None
         self._spool = spool
         self._selector = selector
         self._wake = wake
@@ -251,6 +267,14 @@ class Uplink:
         if connection.ended:
             connection.receive(now)  # raises why
 
+    def _trust(self, welcome: Welcome) -> None:
+        """A verified server says by which keys it will be known: the authority after this one is told early."""
+        if welcome.pins and tuple(welcome.pins) != self._credential.pins and self._credential.pins:
+            self._credential = msgspec.structs.replace(
+                self._credential, pins=tuple(welcome.pins), authority=welcome.authorities
+            )
+            self.on_trust(self._credential)
+
     def _welcomed(self, welcome: Welcome, now: float) -> None:
         self._failure = ""
         self.unauthenticated = None
@@ -265,6 +289,7 @@ class Uplink:
         if welcome.acked_seq > spool.acked_seq:
             self._backoff.succeeded()  # the last connection was of use, only its acknowledgement was lost
         spool.acknowledge(welcome.acked_seq)
+        self._trust(welcome)
         waiting = max(0, spool.newest_seq - welcome.acked_seq) if spool.newest_seq else 0
         other = "" if welcome.version == VERSION else f" (version {welcome.version})"
         self._log.line(f"Connected to {self._credential.url}{other} as {welcome.name}; {waiting} records waited.")

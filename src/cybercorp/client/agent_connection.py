@@ -22,6 +22,7 @@ from websockets.uri import parse_uri
 from cybercorp.client.addresses import AGENT_PATH, check_url, unreachable, websocket_url
 from cybercorp.client.calls import REQUEST_HEADERS
 from cybercorp.client.failures import closed, refused
+from cybercorp.client.trust import is_verification, make_context, untrusted_certificate
 from cybercorp.core.errors import CyberCorpError, LimitExceededError, UnreachableError, VersionMismatchError
 from cybercorp.protocol.servers import MAX_MESSAGE_BYTES, SUBPROTOCOL_MSGPACK
 from cybercorp.security.credentials import Credential
@@ -60,7 +61,9 @@ class AgentConnection:
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if uri.secure:
-                sock = ssl.create_default_context().wrap_socket(sock, server_hostname=uri.host)
+                context = make_context(credential)
+                assert context is not None
+                sock = context.wrap_socket(sock, server_hostname=uri.host)
             protocol = ClientProtocol(
                 uri, subprotocols=[Subprotocol(SUBPROTOCOL_MSGPACK)], max_size=MAX_MESSAGE_BYTES, logger=_LOGGER
             )
@@ -68,6 +71,8 @@ class AgentConnection:
             sock.setblocking(False)
         except OSError as error:
             sock.close()
+            if is_verification(error):
+                raise untrusted_certificate(credential) from error
             raise unreachable(url, str(error) or type(error).__name__) from error
         except CyberCorpError:
             sock.close()

@@ -7,14 +7,16 @@ import ssl
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from cybercorp.client.addresses import is_loopback, unreachable
 from cybercorp.client.authorization import Authorization, FixedToken, SessionToken
 from cybercorp.client.calls import REQUEST_HEADERS, Params, check_protocol, present, read_answer, read_problem
+from cybercorp.client.profiles import keep_authority
 from cybercorp.client.session_store import SessionStore
+from cybercorp.client.trust import is_verification, make_context, untrusted_certificate, with_authority
 from cybercorp.core.errors import (
     CyberCorpError,
     InvalidInputError,
@@ -81,11 +83,8 @@ class HttpTransport:
         self._url = credential.url
         self._timeout_s = timeout_s
         # Reading the CA bundle costs 20 ms; an empty context trusts nobody, which plain HTTP never asks.
-        verify = (
-            ssl.create_default_context()
-            if credential.url.startswith("https:")
-            else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        )
+        verify = make_context(credential) or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._credential = credential
         self.authorization: Authorization = (
             SessionToken(SessionStore(credential.profile), self._renew, blocking=blocking)
             if credential.profile and not credential.token
@@ -94,10 +93,14 @@ class HttpTransport:
         self.on_step_up: Callable[[], StepUp | None] = lambda: None
         # A proxy of the environment must not see what is said on loopback.
         trust_env = not is_loopback(credential.url)
-        made = httpx.Client if blocking else httpx.AsyncClient
-        self._client: httpx.Client | httpx.AsyncClient = made(
-            base_url=credential.url, headers=REQUEST_HEADERS, timeout=timeout_s, verify=verify, trust_env=trust_env
-        )
+        self._options: dict[str, Any] = {
+            "base_url": credential.url,
+            "headers": REQUEST_HEADERS,
+            "timeout": timeout_s,
+            "trust_env": trust_env,
+        }
+        self._made = httpx.Client if blocking else httpx.AsyncClient
+        self._client: httpx.Client | httpx.AsyncClient = self._made(verify=verify, **self._options)
 
     async def call(
         self,
@@ -135,8 +138,14 @@ class HttpTransport:
         headers = {"Content-Type": "application/json"} if sent is not None else {}
         headers |= await self._bearer(token)
         try:
-            request = self._client.build_request(method, path, params=present(params), content=sent, headers=headers)
-            response, content = await self._send(request)
+            options: dict[str, Any] = {"params": present(params), "content": sent, "headers": headers}
+            try:
+                response, content = await self._send(self._client.build_request(method, path, **options))
+            except httpx.ConnectError as error:  # nothing was sent
+                if not is_verification(error) or not self._credential.pins:
+                    raise
+                await self._look_for_backup()
+                response, content = await self._send(self._client.build_request(method, path, **options))
         except httpx.InvalidURL as error:
             raise InvalidInputError(f"The address {self._url} cannot be used: {error}.", hint="Correct it.") from error
         except httpx.HTTPError as error:
@@ -208,8 +217,22 @@ class HttpTransport:
         sent = await self.authorization.token() if token is None else token
         return {"Authorization": f"Bearer {sent}"} if sent else {}
 
+    async def _look_for_backup(self) -> None:
+        """The authority may have been rotated: trust the one that is pinned now. Raises UntrustedServerError."""
+        self._credential = with_authority(self._credential)
+        keep_authority(self._credential)
+        verify = make_context(self._credential)
+        assert verify is not None
+        await self.close()
+        self._client = self._made(verify=verify, **self._options)
+
     async def _renew(self, refresh_token: str) -> Tokens:
-        return await self._call("POST", _REFRESH, Tokens, (), Refresh(refresh_token=refresh_token), "")
+        tokens = await self._call("POST", _REFRESH, Tokens, (), Refresh(refresh_token=refresh_token), "")
+        if tokens.pins and tuple(tokens.pins) != self._credential.pins and self._credential.pins:
+            keep_authority(
+                msgspec.structs.replace(self._credential, pins=tuple(tokens.pins), authority=tokens.authorities)
+            )
+        return tokens
 
     def _check_download(self, response: httpx.Response, body: bytes) -> None:
         check_protocol(response.headers.get(PROTOCOL_HEADER.lower()), self._url)
@@ -247,6 +270,8 @@ class HttpTransport:
                 hint="Try again; if it stays silent, read its log.",
                 code="timeout",
             )
+        if is_verification(error):
+            return untrusted_certificate(self._credential)
         return unreachable(self._url, str(error) or type(error).__name__)
 
     async def close(self) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
@@ -25,6 +24,7 @@ from cybercorp.client.backoff import Backoff
 from cybercorp.client.calls import REQUEST_HEADERS
 from cybercorp.client.failures import closed, is_hopeless, refused
 from cybercorp.client.inbox import ConnectionState, Inbox, Update
+from cybercorp.client.trust import is_verification, make_context, untrusted_certificate
 from cybercorp.core.errors import CyberCorpError, InternalError, InvalidInputError, VersionMismatchError
 from cybercorp.protocol.live import EventsUpdate, Subscribe, Subscribed, Topic, Unsubscribe
 from cybercorp.protocol.registry import Codec, Direction
@@ -147,7 +147,8 @@ class LiveConnection:
 
     async def _open(self) -> ClientConnection:
         url = self._credential.url
-        options: dict[str, Any] = {"ssl": ssl.create_default_context()} if url.startswith("https:") else {}
+        context = await asyncio.to_thread(make_context, self._credential) if url.startswith("https:") else None
+        options: dict[str, Any] = {"ssl": context} if context else {}
         token = await self._authorization.token()
         try:
             socket = await connect(
@@ -173,6 +174,8 @@ class LiveConnection:
                 hint="Check the address, and install the same CyberCorp version on both sides.",
             ) from error
         except (OSError, TimeoutError) as error:
+            if is_verification(error):
+                raise untrusted_certificate(self._credential) from error
             raise unreachable(url, str(error) or type(error).__name__) from error
         if socket.subprotocol != SUBPROTOCOL_MSGPACK:
             await socket.close()

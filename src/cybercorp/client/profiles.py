@@ -39,6 +39,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     url: str
     token: str = ""
     user: str = ""
+    pins: tuple[str, ...] = ()
+    authority: str = ""
 
 
 class Profiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,7 +76,8 @@ def find_credential(
     token = token or environment.get("CYBERCORP_TOKEN") or None
     if url is not None:
         address = check_url(url)
-        return Credential(url=address, token=token) if token else _known(address, config, data_dir)
+        known = _known(address, config, data_dir)
+        return msgspec.structs.replace(known, token=token) if token else known
     profiles = read_profiles(config)
     name = environment.get("CYBERCORP_PROFILE") or profiles.default
     if name:
@@ -87,7 +90,7 @@ def find_credential(
             hint="Start one with: cybercorp up. Or name one with --url or CYBERCORP_URL.",
             code="no_server",
         )
-    return Credential(url=check_url(local.url), token=token or local.token)
+    return msgspec.structs.replace(local, url=check_url(local.url), token=token or local.token)
 
 
 def profile_name(url: str) -> str:
@@ -132,6 +135,16 @@ def save_profile(name: str, profile: Profile, *, default: bool = False, config_d
     )
 
 
+def keep_authority(credential: Credential, *, config_dir: Path | None = None) -> None:
+    """Keep pins and authority with the profile that the credential is of, where it is of one."""
+    known = read_profiles(config_dir)
+    one = known.profiles.get(credential.profile)
+    if one is not None:
+        changed = msgspec.structs.replace(one, pins=credential.pins, authority=credential.authority)
+        profiles = {**known.profiles, credential.profile: changed}
+        _write(Profiles(default=known.default, profiles=profiles), config_dir)
+
+
 def forget_default(name: str, *, config_dir: Path | None = None) -> None:
     """Nobody is logged in with this profile any more: it is not what is used when none is named."""
     known = read_profiles(config_dir)
@@ -153,7 +166,8 @@ def _write(profiles: Profiles, config_dir: Path | None) -> Path:
     lines = [f"default = {_quoted(profiles.default)}", ""] if profiles.default else []
     for name, one in sorted(profiles.profiles.items()):
         lines += [f"[profiles.{name}]", f"url = {_quoted(one.url)}"]
-        lines += [f"{key} = {_quoted(value)}" for key in ("token", "user") if (value := getattr(one, key))]
+        lines += [f"{key} = {_quoted(value)}" for key in ("token", "user", "authority") if (value := getattr(one, key))]
+        lines += [f"pins = [{', '.join(map(_quoted, one.pins))}]"] if one.pins else []
         lines += [""]
     path = (config_dir or default_config_dir()) / PROFILES_FILE
     write_private_file(path, "\n".join(lines))
@@ -169,7 +183,7 @@ def _from_profile(profiles: Profiles, name: str, config_dir: Path, token: str | 
     one = profiles.profiles.get(name)
     if one is None:
         raise _no_profile(profiles, name, config_dir)
-    return Credential(url=check_url(one.url), token=token or one.token, profile=name)
+    return _credential(one, name, token)
 
 
 def _no_profile(profiles: Profiles, name: str, config_dir: Path) -> NotFoundError:
@@ -184,6 +198,14 @@ def _no_profile(profiles: Profiles, name: str, config_dir: Path) -> NotFoundErro
 def _known(url: str, config_dir: Path, data_dir: Path | None) -> Credential:
     for name, one in read_profiles(config_dir).profiles.items():
         if one.url.rstrip("/") == url and (one.token or one.user):
-            return Credential(url=url, token=one.token, profile=name)
+            return _credential(one, name, None)
     local = read_credential((data_dir or default_data_dir()) / OWNER_FILE)
-    return Credential(url=url, token=local.token if local is not None and local.url.rstrip("/") == url else "")
+    if local is not None and local.url.rstrip("/") == url:
+        return local
+    return Credential(url=url, token="")
+
+
+def _credential(one: Profile, name: str, token: str | None) -> Credential:
+    return Credential(
+        url=check_url(one.url), token=token or one.token, profile=name, pins=one.pins, authority=one.authority
+    )

@@ -25,9 +25,12 @@ class EnrolRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EnrolAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """`pins` are those by which the agent knows the server from now on; none where it has no authority of its own."""
+
     host_id: str
     name: str
     token: str
+    pins: list[str] = []
 
 
 class EnrolmentRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,11 +42,12 @@ class EnrolmentRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
-    """An enrolment token, shown once."""
+    """An enrolment token, shown once, and the pins of the server's authority."""
 
     token: str
     expires_at_ms: int
     uses: int
+    pins: list[str] = []
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,13 +63,18 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True):
-    """The server's answer: everything up to `acked_seq` of this stream is already durable here."""
+    """The server's answer: everything up to `acked_seq` of this stream is already durable here.
+
+    `pins` and `authorities` (PEM) are those by which it is known from now on; none where it has no authority.
+    """
 
     host_id: str
     name: str
     acked_seq: int
     clock_ms: int
     version: str
+    pins: list[str] = []
+    authorities: str = ""
 
 
 class AnnounceCatalogue(msgspec.Struct, frozen=True, kw_only=True):

@@ -62,13 +62,18 @@ class PasswordChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True):
-    """`access_token` (a JWT, RFC 9068) goes into `Authorization: Bearer …` for `expires_in_s` seconds."""
+    """`access_token` (a JWT, RFC 9068) goes into `Authorization: Bearer …` for `expires_in_s` seconds.
+
+    `pins` and `authorities` (PEM) are those by which the server is known from now on.
+    """
 
     access_token: str
     expires_in_s: int
     refresh_token: str
     session_id: str
     user: str
+    pins: list[str] = []
+    authorities: str = ""
 
     def __repr__(self) -> str:
         return f"Tokens(session_id={self.session_id!r})"

@@ -22,6 +22,7 @@ AGENT_FILE = "agent.json"
 class Credential(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`url` of the server and the bearer `token` for it; an agent's also names its host and the name it joined by.
 
+    `pins` are of the authorities that may vouch for the server, `authority` their certificates (PEM) once fetched.
     Where `profile` is given and `token` is not, the token is that of the log-in which the profile has.
     """
 
@@ -30,6 +31,8 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     host_id: str = ""
     name: str = ""
     profile: str = ""
+    pins: tuple[str, ...] = ()
+    authority: str = ""
 
     def __repr__(self) -> str:
         return f"Credential(url={self.url!r})"

@@ -18,6 +18,7 @@ from cybercorp.protocol.problems import PROBLEM_MEDIA_TYPE
 from cybercorp.protocol.servers import MAX_MESSAGE_BYTES
 from cybercorp.server.api.agents import AgentController
 from cybercorp.server.api.audit import AuditController
+from cybercorp.server.api.certificates import CertificateController
 from cybercorp.server.api.documents import DocumentController
 from cybercorp.server.api.events import EventController
 from cybercorp.server.api.guards import check_permissions, principal_of, require_permission
@@ -80,6 +81,7 @@ def make_app(services: Services) -> AuditTrail:
             MfaController,
             UserController,
             RoleController,
+            CertificateController,
             ElevationController,
             TokenController,
             AuditController,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import gc
 import logging
@@ -17,7 +16,7 @@ from pathlib import Path
 import uvicorn
 
 from cybercorp.core.clock import Clock, SystemClock
-from cybercorp.core.errors import ConflictError, CyberCorpError, InternalError, InvalidInputError, PortInUseError
+from cybercorp.core.errors import CyberCorpError, InternalError, InvalidInputError, PortInUseError
 from cybercorp.core.paths import ensure_private_dir
 from cybercorp.core.version import VERSION
 from cybercorp.protocol.events import EventKind
@@ -25,9 +24,11 @@ from cybercorp.protocol.servers import MAX_MESSAGE_BYTES
 from cybercorp.security.credentials import OWNER_FILE, Credential, read_credential, write_credential
 from cybercorp.security.key_sources import find_key
 from cybercorp.server.app import make_app
+from cybercorp.server.exposure import make_tls
 from cybercorp.server.jobs.restoring import restore_history, restore_rows
 from cybercorp.server.limits import raise_file_limit
 from cybercorp.server.log import write_lines
+from cybercorp.server.opening import open_records
 from cybercorp.server.services.keys import open_vault
 from cybercorp.server.settings import ServerSettings
 from cybercorp.server.websocket.direct import DirectProtocol
@@ -38,7 +39,6 @@ from cybercorp.store.timeseries.engine import TimeSeries
 from cybercorp.store.timeseries.settings import TimeSeriesSettings
 from cybercorp.store.timeseries.storage.postgres import PostgresStorage
 
-RECORDS_FILE = "records.db"
 SAMPLES_FILE = "samples.db"
 _STOP_S = 5
 _RESTORING_S = 0.25  # after that the rest of it goes on while the server serves
@@ -106,7 +106,7 @@ async def serve(
 ) -> None:
     """Open, serve on `listener`, close. `stop` ends it from within, as a signal does from outside."""
     folder = ensure_private_dir(settings.data_path())
-    records = await _open_records(settings, folder)
+    records = await open_records(settings, folder)
     try:
         limits = TimeSeriesSettings(
             retention_ms=settings.retention_ms,
@@ -136,24 +136,6 @@ def _open_samples(settings: ServerSettings, folder: Path, limits: TimeSeriesSett
         raise
 
 
-async def _open_records(settings: ServerSettings, folder: Path) -> Records:
-    if settings.database_url:
-        return await Records.connect(settings.database_url)
-    try:
-        return await Records.open(folder / RECORDS_FILE)
-    except ConflictError as error:
-        owner = None
-        with contextlib.suppress(CyberCorpError):  # readable by others, or damaged
-            owner = read_credential(folder / OWNER_FILE)
-        if error.error_code != "storage_in_use" or owner is None:
-            raise
-        raise ConflictError(
-            f"A CyberCorp server is running on {folder} already, at {owner.url}.",
-            hint=error.hint,
-            code="storage_in_use",
-        ) from error
-
-
 async def serve_store(
     settings: ServerSettings,
     listener: socket.socket,
@@ -181,11 +163,16 @@ async def serve_store(
     await asyncio.to_thread(restore_rows, services, hosts)
     restoring = asyncio.create_task(restore_history(services, hosts))
     await asyncio.wait({restoring}, timeout=_RESTORING_S)
-    url = await _write_owner(services, listener, folder)
+    tls = None if recorded else await make_tls(services, folder)
+    url = await _write_owner(services, listener, folder, secure=tls is not None)
     if not recorded:
         await services.audit.close_open_intents()
         await _note(services, "server.start", EventKind.SERVER_STARTED, f"The server {VERSION} started.")
-    server = uvicorn.Server(_config(services))
+    config = _config(services)
+    if tls is not None:
+        config.load()
+        config.ssl = tls.context
+    server = uvicorn.Server(config)
     loop = asyncio.get_running_loop()
     if threading.current_thread() is threading.main_thread():  # else somebody else's process, and signals, and memory
         if sys.platform != "win32":
@@ -248,11 +235,11 @@ def _config(services: Services) -> uvicorn.Config:
     )
 
 
-async def _write_owner(services: Services, listener: socket.socket, folder: Path) -> str:
+async def _write_owner(services: Services, listener: socket.socket, folder: Path, *, secure: bool) -> str:
     """The local owner's credential, 0600. A token that is still good stays, so that open dashboards go on."""
     host, port = listener.getsockname()[:2]
     reached = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    url = f"http://{reached}:{port}"
+    url = f"{'https' if secure else 'http'}://{reached}:{port}"
     path = folder / OWNER_FILE
     try:
         kept = read_credential(path)
@@ -260,5 +247,7 @@ async def _write_owner(services: Services, listener: socket.socket, folder: Path
         kept = None  # readable by others, or damaged: it is replaced
     if kept is None or not await services.access.keep_owner_token(kept.token):
         kept = Credential(url=url, token=await services.access.make_owner_token())
-    write_credential(path, Credential(url=url, token=kept.token))
+    pins = tuple(services.authority.pins) if secure else ()
+    authority = services.authority.authorities if pins else ""
+    write_credential(path, Credential(url=url, token=kept.token, pins=pins, authority=authority))
     return url

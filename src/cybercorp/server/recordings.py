@@ -11,7 +11,8 @@ from pathlib import Path
 from cybercorp.core.clock import Clock, SystemClock
 from cybercorp.core.paths import ensure_private_dir
 from cybercorp.server.log import write_lines
-from cybercorp.server.main import RECORDS_FILE, SAMPLES_FILE, listen, serve_store
+from cybercorp.server.main import SAMPLES_FILE, listen, serve_store
+from cybercorp.server.opening import RECORDS_FILE
 from cybercorp.server.settings import ServerSettings
 from cybercorp.server.unpacking import unpack_recording
 from cybercorp.store.records.database import Records

@@ -50,6 +50,16 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     password_memory_kib: Annotated[
         int, _described("Memory that hashing one password takes (Argon2id), KiB; less is easier to guess.")
     ] = 65_536
+    tls: Annotated[
+        bool,
+        _described("Speak TLS on loopback too. On any other address it is always spoken."),
+    ] = False
+    tls_certificate: Annotated[
+        str | None,
+        _described("A certificate chain (PEM) of your own authority; read again when it changes."),
+    ] = None
+    tls_key: Annotated[str | None, _described("The private key (PEM) of tls_certificate.")] = None
+    tls_days: Annotated[float, _described("Days that our own certificate is good; made anew after two thirds.")] = 30.0
     allowed_hosts: Annotated[
         list[str],
         _described("Names that clients may call this server by, beside loopback names and the address it listens on."),
@@ -69,6 +79,11 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
         """Refuse values that cannot work. Raises SettingsError."""
         _within("port", self.port, 0, 65535)
         _within("password_memory_kib", self.password_memory_kib, 19_456, 4_194_304)
+        _within("tls_days", self.tls_days, 0.01, 398)
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise SettingsError(
+                "Of tls_certificate and tls_key only one is set.", hint="A certificate needs its key; set both."
+            )
         _within("retention_days", self.retention_days, 0.01, 36_500)
         _within("retention_minutes_days", self.retention_minutes_days, 0.01, 36_500)
         _within("retention_hours_days", self.retention_hours_days, 0.01, 36_500)
@@ -90,6 +105,12 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     def audit_path(self) -> Path:
         """The second copy of the audit trail."""
         return Path(self.audit_file).expanduser() if self.audit_file else self.data_path() / "audit.jsonl"
+
+    def tls_files(self) -> tuple[Path, Path] | None:
+        """The certificate and the key of somebody else's authority, where they are set."""
+        if not self.tls_certificate or not self.tls_key:
+            return None
+        return Path(self.tls_certificate).expanduser(), Path(self.tls_key).expanduser()
 
     def host_names(self) -> frozenset[str]:
         """The names, in lower case, by which a request may address this server (the Host header, without port)."""

@@ -13,6 +13,7 @@ from cybercorp.server.services.access_tokens import AccessTokens
 from cybercorp.server.services.agents import AgentRegistry
 from cybercorp.server.services.api_tokens import ApiTokenService
 from cybercorp.server.services.audit import AuditService
+from cybercorp.server.services.authority import AuthorityService
 from cybercorp.server.services.elevations import ElevationService
 from cybercorp.server.services.events import EventService
 from cybercorp.server.services.exports import ExportService
@@ -36,6 +37,7 @@ from cybercorp.server.services.replay import ReplayService
 from cybercorp.server.services.roles import RoleService
 from cybercorp.server.services.servers import ServerService
 from cybercorp.server.services.sessions import SessionService
+from cybercorp.server.services.shown_certificates import ShownCertificates
 from cybercorp.server.services.users import UserService
 from cybercorp.server.services.windows import WindowService
 from cybercorp.server.settings import ServerSettings
@@ -63,6 +65,8 @@ class Services:
     mfa: MfaService
     logins: LoginService
     roles: RoleService
+    authority: AuthorityService
+    certificates: ShownCertificates
     elevations: ElevationService
     api_tokens: ApiTokenService
     fleet: Fleet
@@ -107,6 +111,7 @@ def make_services(
         records.users, records.factors, records.bindings, records.api_tokens, sessions, passwords, policy, audit, clock
     )
     roles = RoleService(records.roles, records.bindings, records.users, policy, audit, clock)
+    authority = AuthorityService(records.certificates, vault, audit, clock, leaf_days=settings.tls_days)
     api_tokens = ApiTokenService(records.api_tokens, records.users, roles, policy, audit, clock)
     mfa = MfaService(records.factors, passwords, sessions, limits, audit, vault, clock)
     access = AccessService(records.tokens, clock)
@@ -160,6 +165,8 @@ def make_services(
         mfa=mfa,
         logins=LoginService(records.users, users, sessions, passwords, mfa, limits, audit),
         roles=roles,
+        authority=authority,
+        certificates=ShownCertificates(authority),
         elevations=ElevationService(records.elevations, records.users, roles, policy, audit, clock),
         api_tokens=api_tokens,
         fleet=fleet,

@@ -86,6 +86,10 @@ def join_agent(
         str | None,
         typer.Option(metavar="TOKEN", envvar="CYBERCORP_TOKEN", help="The enrolment token, used up at once."),
     ] = None,
+    pins: Annotated[
+        list[str] | None,
+        typer.Option("--pin", metavar="PIN", help="The key of the server's authority; `cybercorp enroll` prints it."),
+    ] = None,
     name: Name = None,
     state_dir: StateDir = None,
     interval_ms: Interval = None,
@@ -98,7 +102,7 @@ def join_agent(
 
     _use_data_dir(options)
     folder = str(state_dir) if state_dir else None
-    programs.join_agent(url, given, {"name": name, "state_dir": folder, "interval_ms": interval_ms})
+    programs.join_agent(url, given, {"name": name, "state_dir": folder, "interval_ms": interval_ms, "pins": pins})
 
 
 def check_enrolment_token(token: str) -> None:

@@ -40,12 +40,14 @@ def enroll(
     with options_of(context).client() as client:
         url = address or client.url
         made = client.agents.create_enrolment(expires_in_s=max(1, lifetime_ms // 1000), uses=uses, labels=wanted)
-    line = f"cybercorp agent join {url} --token {made.token}"
+    pin = f" --pin {made.pins[0]}" if made.pins else ""
+    line = f"cybercorp agent join {url}{pin} --token {made.token}"
     if output is not OutputFormat.TABLE:
         write_object(
             {
                 "url": url,
                 "token": made.token,
+                "pins": made.pins,
                 "command": line,
                 "uses": made.uses,
                 "expires_at": iso_time(made.expires_at_ms),
@@ -58,8 +60,8 @@ def enroll(
     sys.stdout.write(line + "\n")
     if is_local(url):
         say(
-            "This address reaches this machine only. To let others in: cybercorp server run --host 0.0.0.0\n"
-            f"Then: cybercorp enroll --address http://{socket.gethostname()}:{urlsplit(url).port or 80}"
+            "This address reaches this machine only. To let others in: cybercorp server run --listen 0.0.0.0\n"
+            f"Then: cybercorp enroll --address https://{socket.gethostname()}:{urlsplit(url).port or 8765}"
         )
 
 

@@ -9,10 +9,11 @@ import typer
 
 from cybercorp.cli.groups import single
 from cybercorp.cli.options import Options, options_of
-from cybercorp.cli.output.writers import remark, tell
+from cybercorp.cli.output.writers import remark, say, tell
 from cybercorp.cli.questions import ask_secret, ask_text, can_ask, read_secret
-from cybercorp.core.errors import InvalidInputError, UnauthenticatedError
+from cybercorp.core.errors import InvalidInputError, UnauthenticatedError, UntrustedServerError
 from cybercorp.protocol.logins import ClientType, Tokens
+from cybercorp.security.credentials import Credential
 from cybercorp.security.display import safe_text
 
 app = single("Log in to a server.")
@@ -29,6 +30,9 @@ def login(
     code: Annotated[
         str | None, typer.Option("--code", metavar="CODE", help="Of the authenticator app, or a recovery code.")
     ] = None,
+    pin: Annotated[
+        str | None, typer.Option("--pin", metavar="PIN", help="The key of the server's authority: sha256:…")
+    ] = None,
     wallboard: Annotated[bool, typer.Option("--wallboard", help="A session of 30 days that can only look.")] = False,
 ) -> None:
     """Log in to a server with name, password and second factor. Its profile becomes the default one."""
@@ -38,9 +42,10 @@ def login(
     from cybercorp.client.authorization import stored_session
     from cybercorp.client.profiles import Profile, read_profiles, save_profile
     from cybercorp.client.session_store import SessionStore
+    from cybercorp.client.synchronous import Client
 
     profile = options.login_profile()
-    with options.client() as client:
+    with Client(credential=_trusted(options.credential(), pin)) as client:
         name = user or ask_text("User", option="--user NAME")
         password = read_secret() if password_stdin else ask_secret("Password", option="--password-stdin")
         kind = ClientType.WALLBOARD if wallboard else ClientType.CLI
@@ -53,9 +58,36 @@ def login(
             tokens = client.account.login(name, password, asked, kind)
         known = read_profiles().profiles.get(profile)
         kept = msgspec.structs.replace(known, url=client.url) if known else Profile(url=client.url)
+        trusted = client.credential
+        kept = msgspec.structs.replace(kept, pins=trusted.pins, authority=trusted.authority)
         save_profile(profile, msgspec.structs.replace(kept, user=tokens.user, token=""), default=True)
         SessionStore(profile).save(stored_session(client.url, tokens))
     _greet(tokens, profile, client.url, options)
+
+
+def _trusted(credential: Credential, pin: str | None) -> Credential:
+    """With the authority of the server: pinned before, given, or looked at by the person who logs in."""
+    if not credential.url.startswith("https:") or (credential.pins and pin is None):
+        return msgspec.structs.replace(credential, token="", profile="")
+    from cybercorp.client.trust import fetch_authorities, is_known_to_the_system, with_authority
+    from cybercorp.security.certificates import check_pin, pin_of, split_pem
+
+    plain = msgspec.structs.replace(credential, token="", profile="", pins=(), authority="")
+    if pin is not None:
+        return with_authority(msgspec.structs.replace(plain, pins=(check_pin(pin),)))
+    if is_known_to_the_system(credential.url):
+        return plain
+    offered = split_pem(fetch_authorities(credential.url))
+    pins = tuple(pin_of(one) for one in offered)
+    say(f"{safe_text(credential.url)} is not known here yet. The key of its authority is:\n  {pins[0]}")
+    say("Over there this shows it: cybercorp server certificate")
+    if not can_ask():
+        raise UntrustedServerError(
+            "Nobody is here to compare the key.", hint=f"If it is the right one: cybercorp login … --pin {pins[0]}"
+        )
+    if not typer.confirm("Is it the same?", err=True):
+        raise UntrustedServerError("Nothing was sent.", hint="Ask whoever runs the server for its pin.")
+    return msgspec.structs.replace(plain, pins=pins, authority="".join(offered))
 
 
 def _greet(tokens: Tokens, profile: str, url: str, options: Options) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cybercorp.cli.commands.backups import register_backups
+from cybercorp.cli.commands.preparations import register_preparations
 from cybercorp.cli.groups import noun
 from cybercorp.cli.options import options_of
 from cybercorp.cli.output.columns import Column, iso_time, local_time
@@ -102,7 +103,8 @@ def server_info(context: typer.Context, output: Output = OutputFormat.TABLE) -> 
 def run_server(
     context: typer.Context,
     host: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Where to listen; 127.0.0.1 is this machine only.")
+        str | None,
+        typer.Option("--listen", "--host", metavar="ADDRESS", help="Where to listen; 127.0.0.1 is this machine only."),
     ] = None,
     port: Annotated[
         int | None, typer.Option(metavar="PORT", min=0, max=65535, help="The port; 8765 without it.")
@@ -138,3 +140,4 @@ def check_server(context: typer.Context) -> None:
 
 
 register_backups(app)
+register_preparations(app)

@@ -48,7 +48,12 @@ def join_agent(url: str, enrolment_token: str, overrides: Mapping[str, Any]) -> 
     lock = StateLock(state_dir)  # an agent that runs here must not have its credential changed under it
     try:
         credential = join(
-            url, enrolment_token, state_dir=state_dir, name=settings.name, timeout_s=settings.connect_timeout_s
+            url,
+            enrolment_token,
+            state_dir=state_dir,
+            name=settings.name,
+            pins=settings.pins,
+            timeout_s=settings.connect_timeout_s,
         )
     except UnauthenticatedError as error:
         hint = "Make a new one on the server's side with: cybercorp enroll"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from litestar import Controller, Request, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
@@ -35,7 +36,8 @@ class AgentController(Controller):
         self, services: NamedDependency[Services], data: JSONBody[EnrolmentRequest]
     ) -> Enrolment:
         """A token that so many agents may join with until it expires. It is shown once; only its hash is kept."""
-        return await services.hosts.create_enrolment(data)
+        made = await services.hosts.create_enrolment(data)
+        return msgspec.structs.replace(made, pins=services.certificates.pins)
 
     @post(
         "/enrol",

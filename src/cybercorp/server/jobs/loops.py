@@ -18,6 +18,7 @@ CHECKPOINT_S = 60.0
 FIRST_VERIFY_S = 60.0
 VERIFY_S = 86_400.0
 POLICY_S = 2.0
+CERTIFICATES_S = 60.0
 KEYS_S = 2.0
 _KEYS_PAUSE_S = 0.1
 _RETRY_S = 1.0
@@ -44,6 +45,7 @@ class Jobs:
             "checkpoint": self._checkpoint,
             "verify": self._verify,
             "policy": self._policy,
+            "certificates": self._certificates,
             "keys": self._keys,
         }
         self._tasks = [asyncio.create_task(self._supervise(name, work), name=name) for name, work in loops.items()]
@@ -139,6 +141,10 @@ class Jobs:
         await asyncio.sleep(self._keys_pause_s)
         more = not self._services.recorded and await self._services.keys.work()
         self._keys_pause_s = _KEYS_PAUSE_S if more else KEYS_S
+
+    async def _certificates(self) -> None:
+        await asyncio.sleep(CERTIFICATES_S)
+        await self._services.certificates.look_after()
 
     async def _save_seen(self) -> None:
         hosts = [host for host in self._services.fleet.hosts if host.seen_at_ms != host.row.seen_at_ms]

@@ -9,7 +9,7 @@ import msgspec
 from cybercorp.core.errors import ForbiddenError, InvalidInputError, StepUpRequiredError
 from cybercorp.protocol.permissions import CONTROL, VIEW, Permission
 from cybercorp.server.services.fleet import LiveHost
-from cybercorp.server.services.policy import NOBODY, Rights
+from cybercorp.server.services.policy import NOBODY, OWNER, Rights
 from cybercorp.server.services.views import View
 
 STEP_UP_MS = 300_000
@@ -94,3 +94,6 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
     def _lacks_factor(self, permission: Permission) -> bool:
         return self.kind is PrincipalKind.USER and permission in CONTROL and not self.factors & STRONG_FACTORS
+
+
+LOCAL_OWNER = Principal(kind=PrincipalKind.OWNER, id="owner", name="the local owner", rights=OWNER)

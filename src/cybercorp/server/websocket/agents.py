@@ -88,7 +88,13 @@ async def _greet(socket: Socket, codec: Codec, services: Services, host: LiveHos
             raise UnauthenticatedError("The host of this token was removed.", hint="Join again.")
         await services.hosts.greet(host, hello)
         welcome = Welcome(
-            host_id=host.id, name=host.name, acked_seq=acked, clock_ms=services.clock.now_ms(), version=VERSION
+            host_id=host.id,
+            name=host.name,
+            acked_seq=acked,
+            clock_ms=services.clock.now_ms(),
+            version=VERSION,
+            pins=services.certificates.pins,
+            authorities=services.certificates.authorities,
         )
         link.outbox.put_entry(codec.encode("agent.welcome", welcome))
         services.processes.greet(link)

@@ -25,6 +25,7 @@ RECORD_TABLES = (
     "api_tokens",
     "data_keys",
     "signing_keys",
+    "certificates",
     "audit",
     "audit_checkpoints",
 )

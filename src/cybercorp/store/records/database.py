@@ -11,6 +11,7 @@ from cybercorp.store.files import FileLock, check_database_file, corrupt
 from cybercorp.store.postgres import Database
 from cybercorp.store.records.api_tokens import ApiTokenRepository
 from cybercorp.store.records.audit import AuditRepository
+from cybercorp.store.records.certificates import CertificateRepository
 from cybercorp.store.records.connections import Connections
 from cybercorp.store.records.data_keys import DataKeyRepository
 from cybercorp.store.records.elevations import ElevationRepository
@@ -52,6 +53,7 @@ class Records:
         self.bindings = BindingRepository(connections)
         self.elevations = ElevationRepository(connections)
         self.api_tokens = ApiTokenRepository(connections)
+        self.certificates = CertificateRepository(connections)
         self.data_keys = DataKeyRepository(connections)
         self.signing_keys = SigningKeyRepository(connections)
         self.sealed_columns = SealedColumns(connections)

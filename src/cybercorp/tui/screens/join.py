@@ -57,7 +57,7 @@ class JoinDialog(Dialog[None]):
             yield Static(
                 Text(
                     "This server listens on this machine only. For others, run it with: "
-                    "cybercorp server run --host 0.0.0.0"
+                    "cybercorp server run --listen 0.0.0.0"
                     if loopback
                     else ""
                 ),

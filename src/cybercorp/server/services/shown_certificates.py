@@ -1,0 +1,68 @@
+"""Which certificate is shown, looked after while the server runs: renewed, rotated by another instance, replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from cybercorp.security.certificates import KeyPair
+from cybercorp.server.services.authority import AuthorityService
+
+
+class Showing(Protocol):
+    """The server's end of TLS."""
+
+    def use(self, pair: KeyPair, folder: Path) -> None: ...
+
+
+class Watched(Protocol):
+    """Files of a certificate that somebody else renews."""
+
+    def look(self) -> bool: ...
+
+
+class ShownCertificates:
+    """Nothing where the listener speaks plain HTTP. `look_after` is called every minute."""
+
+    def __init__(self, authority: AuthorityService) -> None:
+        self._authority = authority
+        self._apply: Callable[[], None] = lambda: None
+        self._watched: Watched | None = None
+        self._shown = ""
+        self.own = False
+
+    def use_own(self, showing: Showing, folder: Path) -> None:
+        """Show what our authority made, from now on and whenever it is made anew."""
+        self.own = True
+
+        def apply() -> None:
+            leaf = self._authority.leaf
+            if leaf is not None and leaf.certificate != self._shown:
+                showing.use(leaf, folder)
+                self._shown = leaf.certificate
+
+        self._apply = apply
+        apply()
+
+    def use_watched(self, watched: Watched) -> None:
+        """Show files, and look whether they changed."""
+        self._watched = watched
+
+    @property
+    def pins(self) -> list[str]:
+        """Those that clients are told: none where the certificate is of somebody else's authority, or there is none."""
+        return self._authority.pins if self.own else []
+
+    @property
+    def authorities(self) -> str:
+        return self._authority.authorities if self.own else ""
+
+    async def look_after(self) -> None:
+        """Renew what is due, and show what is new; connections that are open go on."""
+        if self._watched is not None:
+            self._watched.look()
+        if self.own:
+            await self._authority.renew()
+            await self._authority.load()
+            self._apply()
