@@ -111,7 +111,15 @@ def test_a_backup_opens_on_an_empty_machine(
     assert "without a passphrase" in capsys.readouterr().err
 
 
-def test_a_server_without_its_key_does_not_start(server: ServerThread) -> None:
+def examined(folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
+    """What the doctor says of the key."""
+    capsys.readouterr()
+    cybercorp(folder, "doctor", "-o", "json")
+    (one,) = [one for one in json.loads(capsys.readouterr().out) if one["check"] == "key"]
+    return one["verdict"], one["found"]
+
+
+def test_a_server_without_its_key_does_not_start(server: ServerThread, capsys: pytest.CaptureFixture[str]) -> None:
     """It says so and makes no other one; with the key everything is there. What needs no key works without."""
     key = server.folder / "key-encryption-key"
     kept = key.read_text()
@@ -125,6 +133,12 @@ def test_a_server_without_its_key_does_not_start(server: ServerThread) -> None:
     with pytest.raises(StorageCorruptError, match="were encrypted under the key"), ServerThread(server.folder):
         pass
     assert cybercorp(server.folder, "server", "check") == 0
+    assert examined(server.folder, capsys)[0] == "failing"
     write_private_file(key, kept)
+    assert examined(server.folder, capsys)[0] == "ok"
+    key.chmod(0o644)
+    verdict, found = examined(server.folder, capsys)
+    assert (verdict, "read by others" in found) == ("failing", True)
+    key.chmod(0o600)
     with ServerThread(server.folder) as again:
         assert command_at(again) == MARKER

@@ -35,7 +35,7 @@ COLUMNS: tuple[Column[Finding], ...] = (
 
 @app.command()
 def doctor(context: typer.Context, output: Output = OutputFormat.TABLE) -> None:
-    """Check Python, terminal, data folder, databases, server, agents, clock and ports."""
+    """Check Python, terminal, data folder, databases, key, server, agents, clock and ports."""
     options = options_of(context)
     from cybercorp.cli.launch.examination import examine
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from cybercorp.cli.findings import Finding, Verdict
 from cybercorp.cli.launch.agent_states import AgentState, agent_states
 from cybercorp.cli.launch.databases import RECORDS_FILE, SAMPLES_FILE, quick_check
+from cybercorp.cli.launch.keys import examine_key
 from cybercorp.cli.launch.local import choose_port, running_server
 from cybercorp.cli.options import Options, wants_color
 from cybercorp.cli.output.formats import on_terminal, shows_unicode, terminal_size
@@ -44,6 +45,7 @@ def examine(options: Options) -> Iterator[Finding]:
     yield _terminal(options)
     yield _data_folder(options.data_dir)
     yield _databases(options.data_dir)
+    yield examine_key(options.data_dir)
     info, finding = _server(options)
     yield finding
     yield _clock(info)
