@@ -16,6 +16,7 @@ from cybercorp.protocol.agents import Acknowledge, Record, RecordType
 from cybercorp.protocol.processes import ProcessTable
 from cybercorp.security.key_sources import format_key
 from cybercorp.security.vault import new_key
+from cybercorp.server.jobs import loops
 from tests.integration.serving import ServerThread, ShiftedClock, now_ms
 from tests.stack import wait_until
 from tests.unit.store.timeseries.test_encryption import MARKER, table_of
@@ -27,8 +28,9 @@ def clock() -> ShiftedClock:
 
 
 @pytest.fixture
-def server(tmp_path: Path, clock: ShiftedClock) -> Iterator[ServerThread]:
-    """A running server on SQLite whose host has recorded a process table."""
+def server(tmp_path: Path, clock: ShiftedClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[ServerThread]:
+    """A running server on SQLite whose host has recorded a process table; it looks after its keys all the time."""
+    monkeypatch.setattr(loops, "KEYS_S", 0.1)
     with ServerThread(tmp_path / "data", clock) as made:
         with made.agent("web-1") as agent:
             at = now_ms()
@@ -142,3 +144,17 @@ def test_a_server_without_its_key_does_not_start(server: ServerThread, capsys: p
     key.chmod(0o600)
     with ServerThread(server.folder) as again:
         assert command_at(again) == MARKER
+
+
+def test_the_key_encryption_key_is_replaced(server: ServerThread, tmp_path: Path) -> None:
+    """With both places named once, at a start; after that the key before is not needed, and does not open."""
+    old, new = server.folder / "key-encryption-key", tmp_path / "elsewhere" / "key"
+    write_private_file(new, format_key(new_key()))
+    server.stop()
+    with ServerThread(server.folder, key_source=f"file:{new}", old_key_source=f"file:{old}") as moved:
+        assert command_at(moved) == MARKER
+    with pytest.raises(StorageCorruptError, match="were encrypted under the key"), ServerThread(server.folder):
+        pass
+    old.unlink()
+    with ServerThread(server.folder, key_source=f"file:{new}") as moved:
+        assert command_at(moved) == MARKER
