@@ -98,7 +98,8 @@ class ServerThread:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        secure = self.settings.tls or self.settings.tls_certificate
+        return f"{'https' if secure else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def token(self) -> str:
@@ -110,7 +111,11 @@ class ServerThread:
         if self.error is not None:
             raise self.error
         self.http = httpx.Client(
-            base_url=self.url, headers={"Authorization": f"Bearer {self.token}"}, timeout=DEADLINE_S, trust_env=False
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {self.token}"},
+            timeout=DEADLINE_S,
+            trust_env=False,
+            verify=False,
         )
         return self
 

@@ -25,7 +25,7 @@ PIN_PREFIX = "sha256:"
 AUTHORITY_DAYS = 3650
 LEAF_DAYS = 30
 MAX_NAMES = 50
-_BACKDATED = timedelta(hours=1)  # clocks differ
+_BACKDATED = timedelta(hours=1)  # clocks differ; of a short life a tenth
 _MAX_PEM = 256 * 1024
 
 
@@ -191,7 +191,7 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: Any, now_ms: int, days:
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _BACKDATED)
+        .not_valid_before(now - min(_BACKDATED, timedelta(days=days / 10)))
         .not_valid_after(now + timedelta(days=days))
     )
 

@@ -59,6 +59,8 @@ def login(
         known = read_profiles().profiles.get(profile)
         kept = msgspec.structs.replace(known, url=client.url) if known else Profile(url=client.url)
         trusted = client.credential
+        if trusted.pins and tokens.pins:  # also the backup's, which is not known before
+            trusted = msgspec.structs.replace(trusted, pins=tuple(tokens.pins), authority=tokens.authorities)
         kept = msgspec.structs.replace(kept, pins=trusted.pins, authority=trusted.authority)
         save_profile(profile, msgspec.structs.replace(kept, user=tokens.user, token=""), default=True)
         SessionStore(profile).save(stored_session(client.url, tokens))

@@ -63,4 +63,4 @@ class AgentController(Controller):
         await services.audit.record(
             "host.join", target_kind="host", target_id=made.host_id, target=made.name, network=network
         )
-        return made
+        return msgspec.structs.replace(made, pins=services.certificates.pins)
