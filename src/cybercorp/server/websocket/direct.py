@@ -22,6 +22,7 @@ _EXTENSION = "cybercorp.direct"
 _SHORT_BYTES = 126
 _MAX_SENT_NOW = 1 << 16
 _NO_LIMIT = 1 << 62
+_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 class DirectProtocol(LingeringProtocol):
@@ -58,10 +59,20 @@ class DirectProtocol(LingeringProtocol):
     def data_received(self, data: bytes) -> None:
         """Bytes from the socket."""
         self.heard = True
-        if self._splitter is None:
-            super().data_received(data)
-        else:
+        if self._splitter is not None:
             self._splitter.feed(data)
+            return
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            # The library has a limit of its own for a line of the request, and waits for the peer to go away.
+            self.transport.write(_TOO_LARGE)
+            self.transport.close()
+
+    async def send(self, message: Any) -> None:
+        """What the application sends. A refusal that was sent whole is a handshake that is over, and no error."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True
 
 
 def direct_of(socket: WebSocket[Any, Any, Any]) -> DirectProtocol | None:
