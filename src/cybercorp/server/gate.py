@@ -24,6 +24,8 @@ _HEADERS = [
     (b"cache-control", b"no-store"),
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
+# RFC 6797; a year. On a name without TLS a browser takes no notice of it.
+_SECURE_HEADERS = [(b"strict-transport-security", b"max-age=31536000; includeSubDomains")]
 
 
 class Gate:
@@ -44,7 +46,7 @@ class Gate:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"] if name in (b"host", b"origin")}
         reached = scope.get("server")  # the address of this machine that the connection came to
         refusal = self._refusal(headers.get(b"host", ""), headers.get(b"origin"), reached[0] if reached else None)
-        answer = _with_headers(send)
+        answer = _with_headers(send, secure=str(scope.get("scheme")) in ("https", "wss"))
         if refusal is not None:
             mark_refused(scope, refusal.code)
         if refusal is None:
@@ -100,13 +102,15 @@ async def _answer(send: Send, kind: str, problem: Problem) -> None:
     await send(body)
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, *, secure: bool) -> Send:
+    always = [*_HEADERS, *_SECURE_HEADERS] if secure else _HEADERS
+
     async def answer(message: Message) -> None:
         if message["type"] in ("http.response.start", "websocket.http.response.start"):
             headers = list(message.get("headers", []))
             has_policy = any(name.lower() == b"content-security-policy" for name, _ in headers)
             extra = [] if has_policy else [(b"content-security-policy", _POLICY.encode())]
-            message["headers"] = [*headers, *_HEADERS, *extra]
+            message["headers"] = [*headers, *always, *extra]
         await send(message)
 
     return answer
