@@ -141,7 +141,8 @@ def _serve(
         for period in sorted(period for period in fresh if start < _end(view, period) and _start(view, period) < end):
             one = fresh[period]
             low, high = _trusted(view, fresh, period, STEPS[tier])
-            low, high = max(low, start), min(high, end)
+            first, last = _whole(one, start, end, STEPS[tier])
+            low, high = max(low, first), min(high, last)
             if low >= high:
                 continue
             if at < low:
@@ -165,6 +166,15 @@ def _trusted(view: View, fresh: Mapping[int, RollupSet], period: int, step_ms: i
     if period + 1 in covered and not _same(fresh.get(period + 1), one):
         high = high // step_ms * step_ms
     return low, high
+
+
+def _whole(one: RollupSet, start_ms: int, end_ms: int, step_ms: int) -> Range:
+    """The part of a range whose intervals have no rows of the set from outside of it."""
+    if one.start_ms < start_ms:
+        start_ms = -(-start_ms // step_ms) * step_ms
+    if one.start_ms + one.length_ms >= end_ms:
+        end_ms = end_ms // step_ms * step_ms
+    return start_ms, end_ms
 
 
 def _same(one: RollupSet | None, other: RollupSet) -> bool:

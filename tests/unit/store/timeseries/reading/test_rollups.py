@@ -159,6 +159,18 @@ def _compare(
             pair.store.close()
 
 
+def test_an_hour_across_two_days_is_counted_once(tmp_path: Path) -> None:
+    """A day of a host begins within an hour; late rows make the day after it anew from weeks that were joined."""
+    pair = Pair(tmp_path)
+    for second, waits in ((140_407, ("a month", "seal")), (155_707, ("half an hour",))):
+        pair.act([(0, False, 0.0, 0.0, 0.0), (second, False, 0.0, 0.0, 0.0)])
+        for one in waits:
+            pair.act(one)
+    end = START_MS + 40 * HOUR_MS
+    assert_exact(read(pair.store, Tier.HOUR, START_MS, end), pair.rows, Tier.HOUR, START_MS, end)
+    pair.store.close()
+
+
 @pytest.mark.parametrize("tier", [Tier.MINUTE, Tier.HOUR])
 def test_rollups_stay_exact_while_history_grows_old(tmp_path: Path, tier: Tier) -> None:
     """Two days of rows: the same intervals before anything is sealed, after each settling, and after a restart."""
