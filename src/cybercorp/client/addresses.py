@@ -13,13 +13,13 @@ AGENT_PATH = "/api/v1/agents/connect"
 
 
 def check_url(text: str) -> str:
-    """The base address of a server without a trailing slash. `host:port` alone means http.
+    """The base address of a server without a trailing slash. `host:port` alone means https, http on loopback.
 
     Raises InvalidInputError (`invalid_url`).
     """
     given = text.strip()
     if "://" not in given:
-        given = f"http://{given}"
+        given = f"http://{given}" if is_loopback(f"http://{given}") else f"https://{given}"
     try:
         parts = urlsplit(given)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -48,7 +48,10 @@ def websocket_url(url: str, path: str) -> str:
 
 def is_loopback(url: str) -> bool:
     """Whether the address names this machine's loopback."""
-    host = urlsplit(url).hostname or ""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return False
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

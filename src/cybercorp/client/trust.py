@@ -16,21 +16,28 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from cybercorp.client.addresses import unreachable
+from cybercorp.client.addresses import is_loopback, unreachable
 from cybercorp.core.errors import InvalidInputError, UntrustedServerError
 from cybercorp.protocol.certificates import AUTHORITY_PATH
 from cybercorp.security.credentials import Credential
+from cybercorp.security.display import safe_text
 
 _MAX_BYTES = 64 * 1024
 _TIMEOUT_S = 10.0
 
 
 def make_context(credential: Credential) -> ssl.SSLContext | None:
-    """The TLS context for a server's address, None for plain HTTP.
+    """The TLS context for a server's address, None for plain HTTP, which is for loopback alone.
 
-    With pins and no authority yet, it is fetched first. Raises UntrustedServerError, UnreachableError.
+    With pins and no authority yet, it is fetched first. Raises UntrustedServerError (`plain_text`), UnreachableError.
     """
     if not credential.url.startswith("https:"):
+        if not is_loopback(credential.url):
+            raise UntrustedServerError(
+                f"Over {safe_text(credential.url, 200)} everybody in between would read what is sent, and change it.",
+                hint="Write https:// instead; no server of ours speaks plain HTTP to other machines.",
+                code="plain_text",
+            )
         return None
     if credential.pins:
         from cybercorp.security.certificates import trusting

@@ -11,7 +11,7 @@ from cybercorp.core.errors import InvalidInputError
     [
         ("http://127.0.0.1:8765", "http://127.0.0.1:8765"),
         ("https://monitor.example.com/", "https://monitor.example.com"),
-        ("monitor:8765", "http://monitor:8765"),
+        ("monitor:8765", "https://monitor:8765"),
         (" http://[::1]:8765/base/ ", "http://[::1]:8765/base"),
     ],
 )

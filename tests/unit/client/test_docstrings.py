@@ -43,7 +43,7 @@ def _examples() -> list[str]:
 
 def test_every_example_compiles_and_names_what_exists() -> None:
     """`client.hosts.list(…)` in a docstring is a noun and a method of the client."""
-    client = AsyncClient("http://h:1", token="t")
+    client = AsyncClient("http://localhost:1", token="t")
     examples = _examples()
     assert len(examples) >= 8
     for text in examples:

@@ -65,7 +65,7 @@ def test_both_facades_have_the_same_methods(awaited: type, blocking: type) -> No
 def test_both_clients_are_made_and_used_alike() -> None:
     """The clients take the same arguments and have the same nouns."""
     assert inspect.signature(AsyncClient.__init__) == inspect.signature(Client.__init__)
-    first, second = AsyncClient("http://h:1", token="t"), Client("http://h:1", token="t")
+    first, second = AsyncClient("http://localhost:1", token="t"), Client("http://localhost:1", token="t")
     nouns = {name for name in vars(first) if not name.startswith("_")}
     assert nouns == {name for name in vars(second) if not name.startswith("_")}
     assert {"hosts", "metrics", "processes", "events", "agents", "server"} <= nouns
