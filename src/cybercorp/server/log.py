@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TextIO
 
 from cybercorp.security.display import safe_text
@@ -12,7 +13,11 @@ _TALKATIVE = ("alembic", "uvicorn")
 
 
 class LineFormatter(logging.Formatter):
-    """A record as one printable line; a traceback's line ends are spelled out."""
+    """A record as one printable line, its time in UTC; a traceback's line ends are spelled out."""
+
+    converter = staticmethod(time.gmtime)  # type: ignore[assignment]  # typeshed has it without an argument
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -37,3 +37,10 @@ def test_nobody_forges_a_line() -> None:
     assert written.count("\n") == 1
     assert "\x1b" not in written
     assert len(written) <= MAX_LINE + 1
+
+
+def test_times_are_utc() -> None:
+    """Whatever the machine's zone, logs of several machines are read as one."""
+    record = logging.LogRecord("cybercorp.server", logging.INFO, "", 0, "ready", (), None)
+    record.created, record.msecs = 1_790_000_000.25, 250
+    assert LineFormatter().format(record) == "2026-09-21T14:13:20.250Z INFO cybercorp.server: ready"
