@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
-import time
 from typing import TextIO
 
 from cybercorp.security.display import safe_text
@@ -15,12 +15,12 @@ _TALKATIVE = ("alembic", "uvicorn")
 class LineFormatter(logging.Formatter):
     """A record as one printable line, its time in UTC; a traceback's line ends are spelled out."""
 
-    converter = staticmethod(time.gmtime)  # type: ignore[assignment]  # typeshed has it without an argument
-    default_time_format = "%Y-%m-%dT%H:%M:%S"
-    default_msec_format = "%s.%03dZ"
-
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - its name there
+        moment = dt.datetime.fromtimestamp(record.created, dt.UTC)
+        return f"{moment:%Y-%m-%dT%H:%M:%S}.{int(record.msecs):03}Z"
 
     def format(self, record: logging.LogRecord) -> str:
         return safe_text(super().format(record), MAX_LINE)
