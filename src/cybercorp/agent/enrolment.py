@@ -19,6 +19,7 @@ from cybercorp.core.paths import ensure_private_dir
 from cybercorp.monitors.facts import read_facts
 from cybercorp.protocol.agents import EnrolRequest
 from cybercorp.protocol.hosts import check_host_name
+from cybercorp.security.agent_keys import new_agent_key
 from cybercorp.security.certificates import check_pin
 from cybercorp.security.credentials import AGENT_FILE, Credential, read_credential, write_credential
 
@@ -49,7 +50,9 @@ def join(
         asked = Credential(url=address, token=enrolment_token, pins=tuple(check_pin(pin) for pin in pins))
         if asked.pins:
             asked = with_authority(asked)
-        answer = enrol(asked, EnrolRequest(name=wanted, facts=facts), timeout_s=timeout_s)
+        key = new_agent_key()
+        request = EnrolRequest(name=wanted, facts=facts, public_key=key.public)
+        answer = enrol(asked, request, timeout_s=timeout_s)
     except ConflictError as error:
         raise ConflictError(
             error.message,
@@ -63,6 +66,9 @@ def join(
         name=answer.name,
         pins=tuple(answer.pins) or asked.pins,
         authority=asked.authority,
+        private_key="" if answer.token else key.private,
+        public_key="" if answer.token else key.public,
+        generation=0 if answer.token else 1,
     )
     if credential.pins and not credential.authority:
         credential = with_authority(credential)

@@ -35,6 +35,7 @@ from cybercorp.protocol.agents import MAX_RECORDS_BYTES, Acknowledge, Hello, Ref
 from cybercorp.protocol.hosts import HostFacts
 from cybercorp.protocol.processes import ProcessTable
 from cybercorp.protocol.registry import Codec
+from cybercorp.security.agent_keys import AgentKey, new_agent_key
 from cybercorp.security.credentials import Credential
 
 _WELCOME_S = 10.0
@@ -76,6 +77,7 @@ class Uplink:
         opener: Opener = open_connection,
     ) -> None:
         self._credential = credential
+        self._offered: AgentKey | None = None
         self.on_trust: Callable[[Credential], None] = lambda credential: None
         self._spool = spool
         self._selector = selector
@@ -209,6 +211,7 @@ class Uplink:
         self._writing = False
         self._selector.register(outcome, selectors.EVENT_READ, self)
         hello = Hello(
+            public_key=self._offered.public if self._offered else "",
             version=VERSION,
             stream=spool.stream,
             oldest_seq=spool.oldest_seq,
@@ -268,12 +271,29 @@ class Uplink:
             connection.receive(now)  # raises why
 
     def _trust(self, welcome: Welcome) -> None:
-        """A verified server says by which keys it will be known: the authority after this one is told early."""
-        if welcome.pins and tuple(welcome.pins) != self._credential.pins and self._credential.pins:
-            self._credential = msgspec.structs.replace(
-                self._credential, pins=tuple(welcome.pins), authority=welcome.authorities
-            )
-            self.on_trust(self._credential)
+        """A verified server says by which keys it will be known, and hands our own key on: kept, then confirmed."""
+        known = self._credential
+        if welcome.pins and known.pins:
+            known = msgspec.structs.replace(known, pins=tuple(welcome.pins), authority=welcome.authorities)
+        if welcome.generation and not known.generation and self._offered is not None:
+            key = self._offered
+            known = msgspec.structs.replace(known, private_key=key.private, public_key=key.public, token="")
+        if welcome.generation:
+            known = msgspec.structs.replace(known, generation=welcome.generation)
+        try:
+            if known != self._credential:
+                self.on_trust(known)
+        except CyberCorpError as error:  # on a full disk we go on with the generation that is kept, and confirm nothing
+            self._log.limited("credential", str(error))
+            return
+        self._credential, self._offered = known, None
+        if welcome.generation and self._connection is not None and self._session is not None:
+            self._connection.send(self._session.confirm(welcome.generation))
+
+    def offer_key(self) -> None:
+        """This agent shows a token: make a key that takes its place with the next connection."""
+        if not self._credential.generation:
+            self._offered = new_agent_key()
 
     def _welcomed(self, welcome: Welcome, now: float) -> None:
         self._failure = ""

@@ -24,7 +24,11 @@ from cybercorp.client.calls import REQUEST_HEADERS
 from cybercorp.client.failures import closed, refused
 from cybercorp.client.trust import is_verification, make_context, untrusted_certificate
 from cybercorp.core.errors import CyberCorpError, LimitExceededError, UnreachableError, VersionMismatchError
+from cybercorp.protocol.agents import Challenge, Proof
+from cybercorp.protocol.problems import Problem, error_of
+from cybercorp.protocol.registry import Codec, Direction
 from cybercorp.protocol.servers import MAX_MESSAGE_BYTES, SUBPROTOCOL_MSGPACK
+from cybercorp.security.agent_keys import server_key, sign_proof
 from cybercorp.security.credentials import Credential
 
 HEARTBEAT_S = 10.0
@@ -67,7 +71,9 @@ class AgentConnection:
             protocol = ClientProtocol(
                 uri, subprotocols=[Subprotocol(SUBPROTOCOL_MSGPACK)], max_size=MAX_MESSAGE_BYTES, logger=_LOGGER
             )
-            _shake_hands(sock, protocol, credential.token, url)
+            _shake_hands(sock, protocol, _authorization(credential), url)
+            if credential.generation:
+                _prove(sock, protocol, credential, url)
             sock.setblocking(False)
         except OSError as error:
             sock.close()
@@ -185,9 +191,52 @@ class AgentConnection:
         return closed(1006, "", self._url)
 
 
-def _shake_hands(sock: socket.socket, protocol: ClientProtocol, token: str, url: str) -> None:
+def _authorization(credential: Credential) -> str:
+    """What the handshake says: which host will prove itself, or a token."""
+    return f"Agent-Key {credential.host_id}" if credential.generation else f"Bearer {credential.token}"
+
+
+def _prove(sock: socket.socket, protocol: ClientProtocol, credential: Credential, url: str) -> None:
+    """Answer the server's challenge: the first message that it sends."""
+    codec = Codec()
+    challenge = codec.decode(_first_message(sock, protocol, url), Direction.SERVER_TO_AGENT, Direction.SERVER_TO_ANY)
+    if isinstance(challenge.payload, Problem):
+        raise error_of(challenge.payload)
+    if not isinstance(challenge.payload, Challenge):
+        raise VersionMismatchError(f"The server at {url} does not ask for a proof.", hint="Update it.")
+    seen = server_key(sock.getpeercert(True)) if isinstance(sock, ssl.SSLSocket) else ""
+    nonce, host_id, generation = challenge.payload.nonce, credential.host_id, credential.generation
+    proof = Proof(
+        host_id=host_id,
+        generation=generation,
+        server_key=seen,
+        signature=sign_proof(credential.private_key, nonce, host_id, generation, seen),
+    )
+    protocol.send_binary(codec.encode("agent.proof", proof))
+    for data in protocol.data_to_send():
+        sock.sendall(data)
+
+
+def _first_message(sock: socket.socket, protocol: ClientProtocol, url: str) -> bytes:
+    while True:
+        for event in protocol.events_received():
+            if isinstance(event, Frame) and event.opcode in (Opcode.BINARY, Opcode.TEXT) and event.fin:
+                return bytes(event.data)
+            if isinstance(event, Frame) and event.opcode in (Opcode.BINARY, Opcode.TEXT, Opcode.CONT):
+                raise unreachable(url, "its first message is too long")
+        if protocol.state is not State.OPEN:
+            code, reason = protocol.close_code or 1006, protocol.close_reason or ""
+            raise closed(code, reason, url)
+        data = sock.recv(_READ_BYTES)
+        if data:
+            protocol.receive_data(data)
+        else:
+            protocol.receive_eof()
+
+
+def _shake_hands(sock: socket.socket, protocol: ClientProtocol, authorization: str, url: str) -> None:
     request = protocol.connect()
-    request.headers["Authorization"] = f"Bearer {token}"
+    request.headers["Authorization"] = authorization
     request.headers["User-Agent"] = REQUEST_HEADERS["User-Agent"]
     protocol.send_request(request)
     for data in protocol.data_to_send():

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from cybercorp.protocol.agents import Acknowledge, Hello, Record, Records, RecordType, Refuse, Watch, Welcome
+from cybercorp.protocol.agents import Acknowledge, Confirm, Hello, Record, Records, RecordType, Refuse, Watch, Welcome
 from cybercorp.protocol.problems import Problem, error_of
 from cybercorp.protocol.processes import ProcessTable
 from cybercorp.protocol.registry import Codec, Direction
@@ -51,6 +51,10 @@ class AgentSession:
     def hello(self, hello: Hello) -> bytes:
         """The first message."""
         return self._codec.encode("agent.hello", hello)
+
+    def confirm(self, generation: int) -> bytes:
+        """The generation of the agent's key is kept."""
+        return self._codec.encode("agent.confirm", Confirm(generation=generation))
 
     def records(self, records: Sequence[Record]) -> list[bytes]:
         """The messages that carry these records, with the catalogues that the server does not know yet before them.

@@ -59,6 +59,14 @@ class AsyncHosts:
         """Forget a host, its token and its history. It joins again only with a new enrolment."""
         await self._caller.call("DELETE", _path(host), type(None))
 
+    async def approve(self, host: str) -> Host:
+        """Let a host send that waits for it, or was locked. Raises ConflictError (`not_approvable`)."""
+        return await self._caller.call("POST", f"{_path(host)}/approve", Host)
+
+    async def retire(self, host: str) -> Host:
+        """Its agent never returns; its history stays."""
+        return await self._caller.call("POST", f"{_path(host)}/retire", Host)
+
     async def latest(self, host: str, at_ms: int | None = None) -> HostLatest:
         """The newest value of every series of one host, or those of the instant `at_ms`."""
         return await self._caller.call("GET", f"{_path(host)}/latest", HostLatest, params=[("at_ms", at_ms)])
@@ -125,6 +133,14 @@ class Hosts:
     def remove(self, host: str) -> None:
         """See `AsyncHosts.remove`."""
         complete(self._hosts.remove(host))
+
+    def approve(self, host: str) -> Host:
+        """See `AsyncHosts.approve`."""
+        return complete(self._hosts.approve(host))
+
+    def retire(self, host: str) -> Host:
+        """See `AsyncHosts.retire`."""
+        return complete(self._hosts.retire(host))
 
     def latest(self, host: str, at_ms: int | None = None) -> HostLatest:
         """See `AsyncHosts.latest`."""

@@ -18,19 +18,27 @@ MAX_RECORDS_BYTES = 192 * 1024  # a message of records stays below the socket's 
 
 
 class EnrolRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Sent once with an enrolment token; the answer carries the agent's own token."""
+    """Sent once with an enrolment token. `public_key` is of the key that the agent made on its host (Ed25519, hex).
+
+    Without one the answer carries a token instead, which is given on loopback only.
+    """
 
     name: str
+    public_key: str = ""
     facts: HostFacts = msgspec.field(default_factory=HostFacts)
 
 
 class EnrolAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """`pins` are those by which the agent knows the server from now on; none where it has no authority of its own."""
+    """`pins` are those by which the agent knows the server from now on; none where it has no authority of its own.
+
+    `token` is empty where the agent has a key. `state` is `pending` where somebody must approve the host first.
+    """
 
     host_id: str
     name: str
     token: str
     pins: list[str] = []
+    state: str = "active"
 
 
 class EnrolmentRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,8 +58,32 @@ class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
     pins: list[str] = []
 
 
+class Challenge(msgspec.Struct, frozen=True, kw_only=True):
+    """The server's first message to an agent that has a key: what to sign."""
+
+    nonce: str
+
+
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer: Ed25519 over nonce, host, generation and the certificate that was seen (SHA-256; empty: none)."""
+
+    host_id: str
+    generation: int
+    server_key: str
+    signature: str
+
+
+class Confirm(msgspec.Struct, frozen=True, kw_only=True):
+    """The agent has kept the generation that the welcome handed it; sent before anything else."""
+
+    generation: int
+
+
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
-    """The agent's first message. `stream` names its spool, which holds `oldest_seq`…`newest_seq` (both 0: empty)."""
+    """The agent's first message. `stream` names its spool, which holds `oldest_seq`…`newest_seq` (both 0: empty).
+
+    An agent that still shows a token offers the `public_key` that it has made; the welcome's `generation` accepts it.
+    """
 
     version: str
     stream: str
@@ -59,6 +91,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     newest_seq: int
     interval_ms: int
     clock_ms: int
+    public_key: str = ""
     facts: HostFacts = msgspec.field(default_factory=HostFacts)
 
 
@@ -66,6 +99,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
     """The server's answer: everything up to `acked_seq` of this stream is already durable here.
 
     `pins` and `authorities` (PEM) are those by which it is known from now on; none where it has no authority.
+    `generation` is what to keep, and to confirm, where the agent has a key (0: it has none yet).
     """
 
     host_id: str
@@ -75,6 +109,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     pins: list[str] = []
     authorities: str = ""
+    generation: int = 0
 
 
 class AnnounceCatalogue(msgspec.Struct, frozen=True, kw_only=True):

@@ -85,6 +85,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     facts: HostFacts = msgspec.field(default_factory=HostFacts)
     interval_ms: int = 1000
     clock_offset_ms: int | None = None
+    agent_state: str = ""
     summary: HostSummary | None = None
 
     @property

@@ -46,10 +46,13 @@ def _table(*rows: tuple[str, Any, Direction, Permission]) -> dict[str, MessageTy
 
 
 MESSAGES: Final[dict[str, MessageType]] = _table(
+    ("agent.proof", agents.Proof, _A, _AGENT),
     ("agent.hello", agents.Hello, _A, _AGENT),
+    ("agent.confirm", agents.Confirm, _A, _AGENT),
     ("agent.catalogue", agents.AnnounceCatalogue, _A, _AGENT),
     ("agent.records", agents.Records, _A, _AGENT),
     ("agent.processes", ProcessTable, _A, _AGENT),
+    ("agent.challenge", agents.Challenge, _S, _AGENT),
     ("agent.welcome", agents.Welcome, _S, _AGENT),
     ("agent.acknowledge", agents.Acknowledge, _S, _AGENT),
     ("agent.refuse", agents.Refuse, _S, _AGENT),

@@ -159,7 +159,10 @@ async def serve_store(
         services.access.viewing_only = True
         services.refusals.enabled = False
     await services.policy.load()
+    await services.agent_keys.load()
     hosts = [services.fleet.add(row) for row in await records.hosts.list_()]
+    for host in hosts:
+        host.agent_state = services.agent_keys.state_of(host.id)
     await asyncio.to_thread(restore_rows, services, hosts)
     restoring = asyncio.create_task(restore_history(services, hosts))
     await asyncio.wait({restoring}, timeout=_RESTORING_S)

@@ -60,6 +60,9 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     tls_key: Annotated[str | None, _described("The private key (PEM) of tls_certificate.")] = None
     tls_days: Annotated[float, _described("Days that our own certificate is good; made anew after two thirds.")] = 30.0
+    approve_agents: Annotated[
+        bool, _described("Whether somebody must approve each new host (cybercorp hosts approve) before it may send.")
+    ] = False
     allowed_hosts: Annotated[
         list[str],
         _described("Names that clients may call this server by, beside loopback names and the address it listens on."),

@@ -78,6 +78,10 @@ class WatchedFiles:
         _LOG.info("the certificate %s was loaded again", self._certificate)
         return True
 
+    def text(self) -> str:
+        """The certificates (PEM) that are shown."""
+        return self._certificate.read_text(encoding="ascii", errors="replace")
+
     def _stamp(self) -> tuple[int, ...]:
         found = []
         for path in (self._certificate, self._key):

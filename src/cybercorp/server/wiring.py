@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cybercorp.core.clock import Clock
+from cybercorp.core.errors import CyberCorpError
+from cybercorp.protocol.events import EventKind, Severity
 from cybercorp.security.key_sources import find_key
 from cybercorp.security.tokens import TokenKind
 from cybercorp.security.vault import Vault
 from cybercorp.server.services.access import AccessService
 from cybercorp.server.services.access_tokens import AccessTokens
+from cybercorp.server.services.agent_keys import AgentKeyService
 from cybercorp.server.services.agents import AgentRegistry
 from cybercorp.server.services.api_tokens import ApiTokenService
 from cybercorp.server.services.audit import AuditService
@@ -17,7 +20,7 @@ from cybercorp.server.services.authority import AuthorityService
 from cybercorp.server.services.elevations import ElevationService
 from cybercorp.server.services.events import EventService
 from cybercorp.server.services.exports import ExportService
-from cybercorp.server.services.fleet import Fleet
+from cybercorp.server.services.fleet import Fleet, LiveHost
 from cybercorp.server.services.hosts import HostService
 from cybercorp.server.services.ingest import IngestService
 from cybercorp.server.services.key_rotation import KeyService
@@ -71,6 +74,7 @@ class Services:
     api_tokens: ApiTokenService
     fleet: Fleet
     agents: AgentRegistry
+    agent_keys: AgentKeyService
     sockets: OpenSockets
     access: AccessService
     events: EventService
@@ -87,6 +91,15 @@ class Services:
     servers: ServerService
     recorded: bool = False  # a recording is served: nothing is added to it, and nothing grows too old
 
+    async def note_agent_refusal(self, host: LiveHost, error: CyberCorpError) -> None:
+        """An event that an agent was refused, at most one a minute and host."""
+        now = self.clock.monotonic()
+        last = host.complained.get("refused")
+        if last is None or now - last >= 60:
+            host.complained["refused"] = now
+            text = f"The agent of {host.name} was refused: {error.message}"
+            await self.events.note_host(EventKind.AGENT_REFUSED, host, text, severity=Severity.WARNING)
+
     async def remove_host(self, id_or_name: str, principal: Principal) -> None:
         """Forget a host: its record, connection, viewers and history. Raises NotFoundError, ForbiddenError."""
         host = await self.hosts.remove(id_or_name, principal)
@@ -96,6 +109,13 @@ class Services:
         self.live.drop_host(host)
         self.processes.forget(host.key)
         await self.ingest.drop_host(host.key)
+
+
+def _shut_out(agents: AgentRegistry, host: LiveHost) -> None:
+    """End the connection of a host that is admitted no more."""
+    link = agents.find(host.key)
+    if link is not None:
+        link.close(1008, "forbidden: this host is admitted no more")
 
 
 def make_services(
@@ -120,7 +140,8 @@ def make_services(
     fleet, agents = Fleet(clock), AgentRegistry()
     events = EventService(records.events, clock)
     windows = WindowService(fleet, clock)
-    hosts = HostService(records.hosts, records.tokens, fleet, windows, events, clock)
+    agent_keys = AgentKeyService(records.agents, events, audit, clock, approve=settings.approve_agents)
+    hosts = HostService(records.hosts, records.tokens, agent_keys, fleet, windows, events, clock)
     metrics = MetricService(store, clock)
     processes = ProcessService(agents, metrics, store, clock)
     live = LiveService(hosts, windows, processes, events, clock)
@@ -128,6 +149,8 @@ def make_services(
     ingest.on_row = live.row_arrived
     processes.on_table = live.table_arrived
     events.on_appended = live.events_appended
+    agent_keys.on_shut_out = lambda host: _shut_out(agents, host)
+    agent_keys.on_adopted = lambda host: records.tokens.delete_for_host(host.id)
     policy.on_changed = live.rights_changed
     sessions.on_ended = live.end_sessions
     live.rights_of = sessions.rights_of
@@ -171,6 +194,7 @@ def make_services(
         api_tokens=api_tokens,
         fleet=fleet,
         agents=agents,
+        agent_keys=agent_keys,
         sockets=OpenSockets(),
         access=access,
         events=events,

@@ -70,13 +70,13 @@ def test_failures_of_joining_are_those_of_the_library(tmp_path: Path) -> None:
     """A spent token, another version, nobody there."""
     request = EnrolRequest(name="x")
     with FakeHttp(lambda asked: problem(401, "unauthenticated")) as server, pytest.raises(UnauthenticatedError):
-        enrol(server.url, "cce_x", request)
+        enrol(Credential(url=server.url, token="cce_x"), request)
     with FakeHttp(lambda asked: Answer(protocol="2")) as server, pytest.raises(VersionMismatchError):
-        enrol(server.url, "cce_x", request)
+        enrol(Credential(url=server.url, token="cce_x"), request)
     with FakeHttp(lambda asked: Answer(hang_up=True)) as server, pytest.raises(UnreachableError):
-        enrol(server.url, "cce_x", request)
+        enrol(Credential(url=server.url, token="cce_x"), request)
     with pytest.raises(UnreachableError, match="cybercorp up"):
-        enrol("http://127.0.0.1:1", "cce_x", request)
+        enrol(Credential(url="http://127.0.0.1:1", token="cce_x"), request)
 
 
 def test_what_the_agent_shows_the_server(tmp_path: Path) -> None:

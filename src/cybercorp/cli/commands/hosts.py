@@ -98,6 +98,7 @@ COLUMNS: tuple[Column[Host], ...] = (
     Column(key="cpu_count", value=lambda host: host.facts.cpu_count or None, detail=True),
     Column(key="memory_bytes", value=lambda host: host.facts.memory_bytes or None, detail=True),
     Column(key="addresses", value=lambda host: host.facts.addresses, detail=True),
+    Column(key="agent_state", title="AGENT", value=lambda host: host.agent_state or None, detail=True),
     Column(key="agent_version", value=lambda host: host.facts.agent_version, detail=True),
 )
 _OF_ONE: tuple[Column[Host], ...] = (
@@ -206,6 +207,24 @@ def rename_host(
     with options_of(context).client() as client:
         changed = client.hosts.rename(host, name)
     tell(f"{safe_text(host)} is now {safe_text(changed.name)}.")
+
+
+@app.command("approve")
+def approve_hosts(context: typer.Context, hosts: Selectors = None) -> None:
+    """Admit hosts that wait for approval, or that were locked because their key was seen in two places."""
+    with options_of(context).client() as client:
+        for host in pick_hosts(client, list(hosts or ()), every=False):
+            client.hosts.approve(host.id)
+            tell(f"{safe_text(host.name)} is admitted.")
+
+
+@app.command("retire")
+def retire_hosts(context: typer.Context, hosts: Selectors = None) -> None:
+    """Retire hosts: their agents never return, their history stays."""
+    with options_of(context).client() as client:
+        for host in pick_hosts(client, list(hosts or ()), every=False):
+            client.hosts.retire(host.id)
+            tell(f"{safe_text(host.name)} is retired.")
 
 
 @app.command("remove")

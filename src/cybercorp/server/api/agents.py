@@ -54,7 +54,7 @@ class AgentController(Controller):
         """Become a host. The bearer token is an enrolment token; the answer carries the agent's own."""
         network = network_of(request)
         try:
-            made = await services.hosts.enrol(bearer_token(request.headers.get("authorization")), data)
+            made = await services.hosts.enrol(bearer_token(request.headers.get("authorization")), data, network)
         except AccessError as error:
             await services.refusals.note(
                 Refusal(operation="host.join", actor=None, network=network, target="POST enrol", code=error.error_code)

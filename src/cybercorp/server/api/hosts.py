@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from litestar import Controller, delete, get, patch
+from litestar import Controller, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 
@@ -107,6 +107,32 @@ class HostController(Controller):
     ) -> None:
         """Forget a host, its tokens and its history. Its agent is disconnected and must join anew."""
         await services.remove_host(host, principal)
+
+    @post(
+        "/hosts/{host:str}/approve",
+        summary="Approve a host",
+        opt={"permission": Permission.AGENT_ADMIN, "audit": "host.approve"},
+        status_code=200,
+        responses=problems(404, 409, 503),
+    )
+    async def approve_host(
+        self, services: NamedDependency[Services], principal: NamedDependency[Principal], host: FromPath[str]
+    ) -> Host:
+        """Let a host send that waits for approval, or that was locked because its key was seen in two places."""
+        return await services.hosts.approve(host, principal)
+
+    @post(
+        "/hosts/{host:str}/retire",
+        summary="Retire a host",
+        opt={"permission": Permission.AGENT_ADMIN, "audit": "host.retire"},
+        status_code=200,
+        responses=problems(404, 503),
+    )
+    async def retire_host(
+        self, services: NamedDependency[Services], principal: NamedDependency[Principal], host: FromPath[str]
+    ) -> Host:
+        """Its agent is disconnected and never returns; its history stays."""
+        return await services.hosts.retire(host, principal)
 
     @get(
         "/hosts/{host:str}/latest",

@@ -136,6 +136,7 @@ class Jobs:
         services.live.recheck()
         over = [one for one in services.live.sessions() if not await services.sessions.is_alive(one)]
         services.live.end_sessions(over)
+        await services.agent_keys.save()
 
     async def _keys(self) -> None:
         await asyncio.sleep(self._keys_pause_s)

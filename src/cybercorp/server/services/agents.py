@@ -31,6 +31,7 @@ class AgentLink:
         self.catalogue = ""  # the one of the last samples
         self.outbox = Outbox()
         self.heard_at = now
+        self.generation = 0  # of the agent's key, handed out with the welcome
         self.close_code = 0
         self.close_reason = ""
         self.on_close: Callable[[], None] = lambda: None

@@ -44,6 +44,7 @@ class LiveHost:
     def __init__(self, row: HostRow) -> None:
         self.row = row
         self.connected = False
+        self.agent_state = ""
         self.seen_at_ms = row.seen_at_ms
         self.clock_offset_ms: int | None = None
         self.catalogue: Catalogue | None = None
@@ -181,6 +182,7 @@ class LiveHost:
             facts=self.row.facts,
             interval_ms=self.row.interval_ms,
             clock_offset_ms=self.clock_offset_ms,
+            agent_state=self.agent_state,
             summary=self.summary(now_ms),
         )
 

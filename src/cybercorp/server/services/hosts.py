@@ -13,8 +13,10 @@ from cybercorp.protocol.events import EventKind, Severity
 from cybercorp.protocol.hosts import Host, HostChange, HostSort, check_host_name
 from cybercorp.protocol.permissions import Permission
 from cybercorp.protocol.selectors import parse_host_selector
+from cybercorp.security.agent_keys import is_public_key
 from cybercorp.security.tokens import TokenKind, new_token, token_hash, token_kind
-from cybercorp.server.services.access import unauthenticated
+from cybercorp.server.services.access import is_local, unauthenticated
+from cybercorp.server.services.agent_keys import AgentKeyService
 from cybercorp.server.services.events import EventService
 from cybercorp.server.services.facts import bounded_facts
 from cybercorp.server.services.fleet import Fleet, LiveHost, sort_summaries
@@ -38,6 +40,7 @@ class HostService:
         self,
         hosts: HostRepository,
         tokens: TokenRepository,
+        keys: AgentKeyService,
         fleet: Fleet,
         windows: WindowService,
         events: EventService,
@@ -45,6 +48,7 @@ class HostService:
     ) -> None:
         self._hosts = hosts
         self._tokens = tokens
+        self._keys = keys
         self._fleet = fleet
         self._windows = windows
         self._events = events
@@ -111,11 +115,18 @@ class HostService:
         )
         return Enrolment(token=token, expires_at_ms=expires_at_ms, uses=request.uses)
 
-    async def enrol(self, token: str | None, request: EnrolRequest) -> EnrolAnswer:
-        """A new host joins. Raises UnauthenticatedError, InvalidInputError, ConflictError (`host_name_taken`)."""
+    async def enrol(self, token: str | None, request: EnrolRequest, network: str) -> EnrolAnswer:
+        """A new host joins, with a key; on loopback also without one, then it gets a token.
+
+        Raises UnauthenticatedError, InvalidInputError, ConflictError (`host_name_taken`).
+        """
         if token is None or token_kind(token) is not TokenKind.ENROLMENT:
             raise unauthenticated("An enrolment token is needed to join.")
         name = check_host_name(request.name)
+        if not request.public_key and not is_local(network):
+            raise InvalidInputError("An agent joins with a key of its own.", hint="Update the agent.", code="no_key")
+        if request.public_key and not is_public_key(request.public_key):
+            raise InvalidInputError("This is no public key.", hint="Send Ed25519, 64 hexadecimal digits.")
         now_ms = self._clock.now_ms()
         used = await self._tokens.use(token_hash(token), now_ms)
         if used is None:
@@ -127,16 +138,21 @@ class HostService:
         except BaseException:
             await self._tokens.give_back(used.hash)
             raise
-        own = new_token(TokenKind.AGENT)
+        own, state = "", "active"
         try:
-            await self._tokens.create(TokenKind.AGENT, token_hash(own), now_ms, host_id=row.id)
+            if request.public_key:
+                state = await self._keys.enrol(row.id, request.public_key, network)
+            else:
+                own = new_token(TokenKind.AGENT)
+                await self._tokens.create(TokenKind.AGENT, token_hash(own), now_ms, host_id=row.id)
         except BaseException:
             await self._hosts.remove(row.id, now_ms)  # a host that nobody can speak for would keep its name
             raise
         live = self._fleet.add(row)
+        live.agent_state = state if request.public_key else ""
         self._windows.forget()
         await self._events.note_host(EventKind.HOST_JOINED, live, f"{name} joined.")
-        return EnrolAnswer(host_id=row.id, name=row.name, token=own)
+        return EnrolAnswer(host_id=row.id, name=row.name, token=own, state=state)
 
     async def change(self, id_or_name: str, change: HostChange, principal: Principal) -> Host:
         """Set labels, rename. Raises NotFoundError, InvalidInputError, ConflictError (`host_name_taken`).
@@ -163,6 +179,26 @@ class HostService:
         self._windows.forget()
         return host.host(self._clock.now_ms())
 
+    async def approve(self, id_or_name: str, principal: Principal) -> Host:
+        """Let a host send that waits for it, or was locked. Raises NotFoundError, ForbiddenError, ConflictError."""
+        host = self.get(id_or_name, principal.view(Permission.HOSTS_VIEW))
+        principal.require(Permission.AGENT_ADMIN, host)
+        await self._keys.approve(principal, host)
+        return self._told(host)
+
+    async def retire(self, id_or_name: str, principal: Principal) -> Host:
+        """Its agent never returns; its history stays. Raises NotFoundError, ForbiddenError, StepUpRequiredError."""
+        host = self.get(id_or_name, principal.view(Permission.HOSTS_VIEW))
+        principal.require(Permission.AGENT_ADMIN, host)
+        principal.require_step_up(self._clock.now_ms())
+        await self._keys.retire(principal, host)
+        await self._tokens.delete_for_host(host.id)
+        return self._told(host)
+
+    def _told(self, host: LiveHost) -> Host:
+        host.agent_state = self._keys.state_of(host.id)
+        return host.host(self._clock.now_ms())
+
     async def remove(self, id_or_name: str, principal: Principal) -> LiveHost:
         """Forget a host and its tokens; the caller drops its history and its connection.
 
@@ -173,6 +209,7 @@ class HostService:
         principal.require_step_up(self._clock.now_ms())
         await self._hosts.remove(host.id, self._clock.now_ms())
         await self._tokens.delete_for_host(host.id)
+        await self._keys.forget(host.id)
         self._fleet.remove(host)
         self._windows.forget()
         await self._events.note_host(EventKind.HOST_REMOVED, host, f"{host.name} was removed.")

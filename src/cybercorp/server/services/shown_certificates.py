@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from cybercorp.security.certificates import KeyPair
+from cybercorp.security.agent_keys import server_key
+from cybercorp.security.certificates import KeyPair, split_pem
 from cybercorp.server.services.authority import AuthorityService
 
 
@@ -21,6 +23,8 @@ class Watched(Protocol):
 
     def look(self) -> bool: ...
 
+    def text(self) -> str: ...
+
 
 class ShownCertificates:
     """Nothing where the listener speaks plain HTTP. `look_after` is called every minute."""
@@ -31,6 +35,7 @@ class ShownCertificates:
         self._watched: Watched | None = None
         self._shown = ""
         self.own = False
+        self.server_keys: tuple[str, ...] = ()
 
     def use_own(self, showing: Showing, folder: Path) -> None:
         """Show what our authority made, from now on and whenever it is made anew."""
@@ -41,6 +46,7 @@ class ShownCertificates:
             if leaf is not None and leaf.certificate != self._shown:
                 showing.use(leaf, folder)
                 self._shown = leaf.certificate
+                self.remember(leaf.certificate)
 
         self._apply = apply
         apply()
@@ -48,6 +54,12 @@ class ShownCertificates:
     def use_watched(self, watched: Watched) -> None:
         """Show files, and look whether they changed."""
         self._watched = watched
+        self.remember(watched.text())
+
+    def remember(self, certificate: str) -> None:
+        """What agents may have seen: this certificate (PEM, the first of a chain) and the one before."""
+        der = ssl.PEM_cert_to_DER_cert(split_pem(certificate)[0])
+        self.server_keys = (server_key(der), *self.server_keys[:1])
 
     @property
     def pins(self) -> list[str]:
@@ -60,8 +72,8 @@ class ShownCertificates:
 
     async def look_after(self) -> None:
         """Renew what is due, and show what is new; connections that are open go on."""
-        if self._watched is not None:
-            self._watched.look()
+        if self._watched is not None and self._watched.look():
+            self.remember(self._watched.text())
         if self.own:
             await self._authority.renew()
             await self._authority.load()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from cybercorp.core.errors import CyberCorpError, MalformedMessageError
-from cybercorp.protocol.agents import AnnounceCatalogue, Records
+from cybercorp.protocol.agents import AnnounceCatalogue, Confirm, Records
 from cybercorp.protocol.processes import ProcessTable
 from cybercorp.protocol.registry import Codec, Direction
 from cybercorp.server.problems import problem_of
@@ -106,6 +106,8 @@ class AgentStream:
             elif isinstance(payload, ProcessTable):
                 check_table(payload)
                 services.processes.take(link.host, payload)
+            elif isinstance(payload, Confirm):
+                services.agent_keys.confirm(link.host, min(payload.generation, link.generation))
             elif isinstance(payload, AnnounceCatalogue):
                 services.ingest.announce(link, payload)
             else:

@@ -12,13 +12,14 @@ from litestar.di import NamedDependency
 from cybercorp.core.errors import CyberCorpError, LimitExceededError, MalformedMessageError, UnauthenticatedError
 from cybercorp.core.version import VERSION
 from cybercorp.protocol.agents import Hello, Welcome
-from cybercorp.protocol.events import EventKind, Severity
+from cybercorp.protocol.events import EventKind
 from cybercorp.protocol.permissions import Permission
 from cybercorp.protocol.registry import Codec, Direction
 from cybercorp.protocol.servers import MAX_MESSAGE_BYTES
 from cybercorp.server.problems import problem_of
 from cybercorp.server.services.agents import AgentLink
 from cybercorp.server.services.fleet import LiveHost
+from cybercorp.server.websocket.agent_proof import admit_by_key, agent_key_host
 from cybercorp.server.websocket.agent_stream import AgentStream, SilentError
 from cybercorp.server.websocket.connection import (
     CLOSE_S,
@@ -45,26 +46,35 @@ _LOG = logging.getLogger("cybercorp.agents")
 @websocket("/api/v1/agents/connect", opt={"permission": Permission.AGENT_CONNECT})
 async def agents_socket(socket: WebSocket[Any, Any, Any], services: NamedDependency[Services]) -> None:
     """The connection of one agent; see docs/reference/protocol.md."""
-    admitted = await admit(socket, services.access, Permission.AGENT_CONNECT)
-    if admitted is None:
-        return
-    principal, codec = admitted
-    host = services.fleet.find(principal.host_id or "")
-    if host is None:
-        await _refuse(socket, codec, UnauthenticatedError("The host of this token was removed.", hint="Join again."))
-        return
+    named = agent_key_host(socket.headers.get("authorization"))
+    if named is not None:
+        proven = await admit_by_key(socket, services, named)
+        if proven is None:
+            return
+        host, codec, generation = proven
+    else:
+        admitted = await admit(socket, services.access, Permission.AGENT_CONNECT)
+        if admitted is None:
+            return
+        principal, codec = admitted
+        found, generation = services.fleet.find(principal.host_id or ""), 0
+        if found is None or services.agent_keys.knows(found.id):  # whoever has a key shows that
+            gone = UnauthenticatedError("The host of this token was removed, or has a key by now.", hint="Join again.")
+            await _refuse(socket, codec, gone)
+            return
+        host = found
     try:
-        link = await _greet(socket, codec, services, host)
+        link = await _greet(socket, codec, services, host, generation)
     except Disconnected:
         return
     except CyberCorpError as error:
-        await _note_refusal(services, host, error)
+        await services.note_agent_refusal(host, error)
         await _refuse(socket, codec, error)
         return
     await _serve(socket, codec, services, link)
 
 
-async def _greet(socket: Socket, codec: Codec, services: Services, host: LiveHost) -> AgentLink:
+async def _greet(socket: Socket, codec: Codec, services: Services, host: LiveHost, generation: int) -> AgentLink:
     try:
         async with asyncio.timeout(HELLO_S):
             data = await receive_message(socket)
@@ -87,6 +97,9 @@ async def _greet(socket: Socket, codec: Codec, services: Services, host: LiveHos
         if services.fleet.by_key(host.key) is not host:
             raise UnauthenticatedError("The host of this token was removed.", hint="Join again.")
         await services.hosts.greet(host, hello)
+        if hello.public_key and not generation:
+            generation = await _exchange(services, host, hello.public_key)
+        link.generation = generation
         welcome = Welcome(
             host_id=host.id,
             name=host.name,
@@ -95,6 +108,7 @@ async def _greet(socket: Socket, codec: Codec, services: Services, host: LiveHos
             version=VERSION,
             pins=services.certificates.pins,
             authorities=services.certificates.authorities,
+            generation=generation,
         )
         link.outbox.put_entry(codec.encode("agent.welcome", welcome))
         services.processes.greet(link)
@@ -103,6 +117,12 @@ async def _greet(socket: Socket, codec: Codec, services: Services, host: LiveHos
         services.agents.disconnect(link)
         raise
     return link
+
+
+async def _exchange(services: Services, host: LiveHost, public_key: str) -> int:
+    """An agent that showed its token for the last time: its key takes the token's place. Returns the generation."""
+    await services.agent_keys.adopt(host, public_key)
+    return 1
 
 
 async def _serve(socket: Socket, codec: Codec, services: Services, link: AgentLink) -> None:
@@ -115,7 +135,7 @@ async def _serve(socket: Socket, codec: Codec, services: Services, link: AgentLi
         return
     host = link.host
     if isinstance(error, CyberCorpError):
-        await _note_refusal(services, host, error)
+        await services.note_agent_refusal(host, error)
         await _refuse(socket, codec, error)
     elif link.close_code:
         await close(socket, link.close_code, link.close_reason)
@@ -125,7 +145,7 @@ async def _serve(socket: Socket, codec: Codec, services: Services, link: AgentLi
         await close(socket, 1013, "too slow: nothing was read for 10 s")
     elif isinstance(error, Disconnected):
         if error.code in _BROKEN:
-            await _note_refusal(services, host, MalformedMessageError(_BROKEN[error.code]))
+            await services.note_agent_refusal(host, MalformedMessageError(_BROKEN[error.code]))
     elif error is not None:
         _LOG.error("the connection of a host failed", exc_info=error)
         await close(socket, 1011, "internal")
@@ -143,12 +163,3 @@ async def _refuse(socket: Socket, codec: Codec, error: CyberCorpError) -> None:
     except Exception:  # noqa: BLE001 - the other end may be gone already, in any of several ways
         return
     await close(socket, 1007 if isinstance(error, MalformedMessageError) else 1008, close_reason(error))
-
-
-async def _note_refusal(services: Services, host: LiveHost, error: CyberCorpError) -> None:
-    now = services.clock.monotonic()
-    last = host.complained.get("refused")
-    if last is None or now - last >= 60:
-        host.complained["refused"] = now
-        text = f"The agent of {host.name} was refused: {error.message}"
-        await services.events.note_host(EventKind.AGENT_REFUSED, host, text, severity=Severity.WARNING)

@@ -44,18 +44,24 @@ async def admit(socket: Socket, access: AccessService, permission: Permission) -
         principal = await access.authenticate(token, client[0] if client else "")
         socket.scope["user"] = principal
         principal.require(permission)
-        offered = socket.scope.get("subprotocols") or []
-        chosen = next((one for one in offered if one in _FORMATS), None)
-        if chosen is None:
-            raise VersionMismatchError(
-                f"None of the offered subprotocols is spoken here: {', '.join(offered)[:100] or 'none was offered'}.",
-                hint=f"This server speaks {' and '.join(_FORMATS)}. Install the same CyberCorp version on both sides.",
-            )
+        chosen, codec = choose_codec(socket)
     except CyberCorpError as error:
         await refuse(socket, error)
         return None
     await socket.accept(subprotocols=chosen)
-    return principal, Codec(_FORMATS[chosen])
+    return principal, codec
+
+
+def choose_codec(socket: Socket) -> tuple[str, Codec]:
+    """The first offered subprotocol that is spoken here. Raises VersionMismatchError."""
+    offered = socket.scope.get("subprotocols") or []
+    chosen = next((one for one in offered if one in _FORMATS), None)
+    if chosen is None:
+        raise VersionMismatchError(
+            f"None of the offered subprotocols is spoken here: {', '.join(offered)[:100] or 'none was offered'}.",
+            hint=f"This server speaks {' and '.join(_FORMATS)}. Install the same CyberCorp version on both sides.",
+        )
+    return chosen, Codec(_FORMATS[chosen])
 
 
 async def refuse(socket: Socket, error: CyberCorpError) -> None:

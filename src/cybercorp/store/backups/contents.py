@@ -26,6 +26,7 @@ RECORD_TABLES = (
     "data_keys",
     "signing_keys",
     "certificates",
+    "agents",
     "audit",
     "audit_checkpoints",
 )

@@ -9,6 +9,7 @@ from sqlalchemy import select, text
 
 from cybercorp.store.files import FileLock, check_database_file, corrupt
 from cybercorp.store.postgres import Database
+from cybercorp.store.records.agents import AgentRepository
 from cybercorp.store.records.api_tokens import ApiTokenRepository
 from cybercorp.store.records.audit import AuditRepository
 from cybercorp.store.records.certificates import CertificateRepository
@@ -53,6 +54,7 @@ class Records:
         self.bindings = BindingRepository(connections)
         self.elevations = ElevationRepository(connections)
         self.api_tokens = ApiTokenRepository(connections)
+        self.agents = AgentRepository(connections)
         self.certificates = CertificateRepository(connections)
         self.data_keys = DataKeyRepository(connections)
         self.signing_keys = SigningKeyRepository(connections)
