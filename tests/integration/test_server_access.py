@@ -22,7 +22,14 @@ from cybercorp.server.app import make_app
 from tests.integration.serving import Peer, ServerThread, problem
 
 SOCKETS = ["/api/v1/live", "/api/v1/agents/connect"]
-ANONYMOUS_ROUTES = {"/api/v1/login", "/api/v1/login/refresh", "/health/live", "/health/ready", "/api/v1/agents/enrol"}
+ANONYMOUS_ROUTES = {
+    "/.well-known/cybercorp/authority.pem",
+    "/api/v1/agents/enrol",
+    "/api/v1/login",
+    "/api/v1/login/refresh",
+    "/health/live",
+    "/health/ready",
+}
 
 
 @pytest.fixture(scope="module")
