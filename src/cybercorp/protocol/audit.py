@@ -86,7 +86,7 @@ class AuditKey(msgspec.Struct, frozen=True, kw_only=True):
     created_at_ms: int
 
 
-class AuditLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class AuditLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A line of the second copy and of an export: one of the three."""
 
     record: AuditRecord | None = None

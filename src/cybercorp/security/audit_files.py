@@ -51,8 +51,8 @@ def verify_file(
     """Check an export or a second copy. `keys` are public keys (64 hexadecimal digits) as the server told them before.
 
     Returns what was found, and whether `keys` vouch for it: without them the keys in the file are taken, which shows
-    mistakes and damage but not a forgery of the whole file. A file may begin in the middle of the trail, as one does
-    that was begun after a rotation; what was before it is not checked then.
+    mistakes and damage but not a forgery of the whole file. A copy may begin in the middle of the trail, as one does
+    that was begun after a rotation; what was before it is not checked then. An export is whole.
 
     Raises InvalidInputError where there is no such file or no key, StorageCorruptError for a line that is damaged.
     """
@@ -81,7 +81,11 @@ def verify_file(
         if known and one.key_id not in told:
             trusted[one.key_id] = _signer(one, known)
     check = ChainCheck(
-        checkpoints, {**told, **trusted}, believed=set(trusted), anchor=anchor, start=start if start[1] else None
+        checkpoints,
+        {**told, **trusted},
+        believed=set(trusted),
+        anchor=anchor,
+        start=start if start[1] and not told else None,
     )
     for rows in _rows(path):
         if not check.take(rows):
