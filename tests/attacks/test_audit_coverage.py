@@ -163,3 +163,23 @@ def test_a_flood_of_log_ins_does_not_fill_the_trail(server: ServerThread) -> Non
         assert answers.count(429) > 20
         assert len(found) == answers.count(401) + 1
         assert found[-1].detail["code"] == "rate_limited"
+
+
+def test_nobody_chooses_where_they_come_from(server: ServerThread) -> None:
+    """Forwarded headers of whoever asks are not believed: the trail and the limits see the connection's address."""
+    spoofed = {
+        "X-Forwarded-For": "203.0.113.9",
+        "X-Real-IP": "203.0.113.9",
+        "Forwarded": "for=203.0.113.9",
+        "X-Forwarded-Host": "evil.example",
+        "X-Forwarded-Proto": "https",
+    }
+    with Client(server.url, token=server.token) as client:
+        before = last(client)
+        answer = httpx.post(
+            f"{server.url}/api/v1/login", json={"name": "spoofer", "password": "a wrong password"}, headers=spoofed
+        )
+        assert answer.status_code == 401
+        found = since(client, before)
+        assert {one.network for one in found} == {"127.0.0.1"}
+        assert "203.0.113.9" not in str(found)
