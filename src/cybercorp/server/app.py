@@ -116,7 +116,10 @@ def make_app(services: Services) -> AuditTrail:
     app.state.services = services
     check_permissions(app)
     check_audit(app)
-    return AuditTrail(Gate(app, services.settings.host_names()), services)
+    return AuditTrail(
+        Gate(app, services.settings.host_names(), services.settings.proxies()),
+        services,
+    )
 
 
 def _answer_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

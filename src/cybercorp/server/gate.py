@@ -6,6 +6,7 @@ are refused for HTTP and for WebSockets, before anything else looks at the reque
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from cybercorp.protocol.problems import PROBLEM_MEDIA_TYPE, TYPE_PREFIX, Problem
 from cybercorp.protocol.servers import PROTOCOL_HEADER, PROTOCOL_VERSION
 from cybercorp.server.audit_trail import mark_refused
+from cybercorp.server.networks import Network, forwarded_for
 
 _POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 _HEADERS = [
@@ -34,15 +36,20 @@ class Gate:
     The numeric address that a connection came to is always good: a rebound name is never a number.
     """
 
-    def __init__(self, app: ASGIApp, names: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, names: frozenset[str], proxies: Sequence[Network] = ()) -> None:
+        """`proxies` are those whose word on where a request came from counts."""
         self._app = app
         self._names = names
+        self._proxies = proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = str(scope["type"])
         if kind not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
+        client = scope.get("client")
+        if self._proxies and client is not None:
+            scope["client"] = (_behind(scope, client[0], self._proxies), client[1])
         headers = {name: value.decode("latin-1") for name, value in scope["headers"] if name in (b"host", b"origin")}
         reached = scope.get("server")  # the address of this machine that the connection came to
         refusal = self._refusal(headers.get(b"host", ""), headers.get(b"origin"), reached[0] if reached else None)
@@ -71,6 +78,11 @@ class Gate:
                 "Requests from other sites are refused.", "Open this server's own pages.", "origin_not_allowed"
             )
         return None
+
+
+def _behind(scope: Scope, peer: str, proxies: Sequence[Network]) -> str:
+    said = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
+    return forwarded_for(peer, said.decode("latin-1"), proxies)
 
 
 def _name(address: str) -> str | None:

@@ -25,6 +25,7 @@ from cybercorp.security.credentials import OWNER_FILE, Credential, read_credenti
 from cybercorp.security.key_sources import find_key
 from cybercorp.server.app import make_app
 from cybercorp.server.exposure import make_tls
+from cybercorp.server.http_protocol import GuardedProtocol
 from cybercorp.server.jobs.restoring import restore_history, restore_rows
 from cybercorp.server.limits import raise_file_limit
 from cybercorp.server.log import write_lines
@@ -220,7 +221,7 @@ def _config(services: Services) -> uvicorn.Config:
     return uvicorn.Config(
         make_app(services),
         loop="none",
-        http="auto",
+        http=GuardedProtocol,
         ws=DirectProtocol,
         ws_max_size=MAX_MESSAGE_BYTES,
         ws_per_message_deflate=False,

@@ -9,6 +9,7 @@ import msgspec
 
 from cybercorp.core.errors import SettingsError
 from cybercorp.core.paths import data_dir
+from cybercorp.server.networks import Network, parse_networks
 from cybercorp.store.database_urls import check_url
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -63,6 +64,13 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     approve_agents: Annotated[
         bool, _described("Whether somebody must approve each new host (cybercorp hosts approve) before it may send.")
     ] = False
+    trusted_proxies: Annotated[
+        list[str],
+        _described("Addresses or networks of proxies whose X-Forwarded-For is believed; nobody else's ever is."),
+    ] = []
+    redis_url: Annotated[
+        str | None, _described("Redis that counts limits for several instances: redis://HOST/0. Default: in memory.")
+    ] = None
     allowed_hosts: Annotated[
         list[str],
         _described("Names that clients may call this server by, beside loopback names and the address it listens on."),
@@ -87,6 +95,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
             raise SettingsError(
                 "Of tls_certificate and tls_key only one is set.", hint="A certificate needs its key; set both."
             )
+        self.proxies()
         _within("retention_days", self.retention_days, 0.01, 36_500)
         _within("retention_minutes_days", self.retention_minutes_days, 0.01, 36_500)
         _within("retention_hours_days", self.retention_hours_days, 0.01, 36_500)
@@ -108,6 +117,10 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     def audit_path(self) -> Path:
         """The second copy of the audit trail."""
         return Path(self.audit_file).expanduser() if self.audit_file else self.data_path() / "audit.jsonl"
+
+    def proxies(self) -> tuple[Network, ...]:
+        """The networks of trusted_proxies. Raises SettingsError."""
+        return parse_networks(self.trusted_proxies, "trusted_proxies")
 
     def tls_files(self) -> tuple[Path, Path] | None:
         """The certificate and the key of somebody else's authority, where they are set."""

@@ -35,6 +35,7 @@ from cybercorp.server.services.principals import Principal
 from cybercorp.server.services.process_events import ProcessEventService
 from cybercorp.server.services.processes import ProcessService
 from cybercorp.server.services.recordings import RecordingService
+from cybercorp.server.services.redis_cells import RedisCells
 from cybercorp.server.services.refusals import RefusalService
 from cybercorp.server.services.replay import ReplayService
 from cybercorp.server.services.roles import RoleService
@@ -123,7 +124,10 @@ def make_services(
 ) -> Services:
     """Wire the services; nothing runs yet."""
     audit = AuditService(records.audit, records.signing_keys, vault, clock, settings.audit_path())
-    policy, limits = Policy(records.roles, records.bindings, clock), Limiter(MemoryCells(clock))
+    policy, limits = (
+        Policy(records.roles, records.bindings, clock),
+        Limiter(RedisCells(settings.redis_url) if settings.redis_url else MemoryCells(clock)),
+    )
     passwords = Passwords(memory_kib=settings.password_memory_kib)
     tokens = AccessTokens(records.signing_keys, vault, clock, records.epoch)
     sessions = SessionService(records.sessions, records.users, tokens, policy, audit, vault, clock)

@@ -12,11 +12,15 @@ from cybercorp.core.errors import InternalError
 from cybercorp.protocol.permissions import Permission
 from cybercorp.server.audit_trail import intend_change
 from cybercorp.server.bearer import basic_password, bearer_token
-from cybercorp.server.services.access import unauthenticated
-from cybercorp.server.services.principals import Principal
+from cybercorp.server.networks import network_key
+from cybercorp.server.services.access import is_local, unauthenticated
+from cybercorp.server.services.limits import Rule
+from cybercorp.server.services.principals import Principal, PrincipalKind
 from cybercorp.server.wiring import Services
 
 ANONYMOUS = "anonymous"
+REQUESTS = Rule("requests", 3000, 60, "requests of this account from this network")
+ANONYMOUS_REQUESTS = Rule("requests.anonymous", 600, 60, "requests from this network")
 Connection = ASGIConnection[Any, Any, Any, Any]
 
 
@@ -35,6 +39,8 @@ def check_permissions(app: Litestar) -> None:
 async def require_permission(connection: Connection, handler: BaseRouteHandler) -> None:
     """Raises UnauthenticatedError, ForbiddenError, and InternalError for a route that declares nothing."""
     wanted = handler.opt.get("permission")
+    if wanted == ANONYMOUS and str(connection.scope["type"]) == "http":
+        await _count_anonymous(connection)
     if wanted == ANONYMOUS or str(connection.scope["type"]) == "websocket":
         return  # sockets are admitted in websocket/connection.py, where a refusal can be explained
     listing = connection.scope.get("method") == "OPTIONS"  # Litestar's own answer: the methods of a route
@@ -47,15 +53,25 @@ async def require_permission(connection: Connection, handler: BaseRouteHandler) 
     services: Services = connection.app.state.services
     principal = await services.access.authenticate(token, network_of(connection))
     connection.scope["user"] = principal
+    if principal.kind in (PrincipalKind.USER, PrincipalKind.SERVICE):
+        await services.limits.take(REQUESTS, principal.token_id or principal.id, principal.network)
     if isinstance(wanted, Permission):
         principal.require(wanted)
     await intend_change(services, connection.scope, handler, principal)
 
 
+async def _count_anonymous(connection: Connection) -> None:
+    """Nobody shows who they are here: counted by network, but for this machine and probes of health."""
+    network, path = network_of(connection), str(connection.scope.get("path", ""))
+    if not is_local(network) and not path.startswith("/health/"):
+        services: Services = connection.app.state.services
+        await services.limits.take(ANONYMOUS_REQUESTS, network)
+
+
 def network_of(connection: Connection) -> str:
-    """Where a request came from."""
+    """Where a request came from, as it is counted: an address, of IPv6 the /64."""
     client = connection.scope.get("client")
-    return client[0] if client else ""
+    return network_key(client[0]) if client else ""
 
 
 def principal_of(request: Request[Any, Any, Any]) -> Principal:

@@ -55,7 +55,7 @@ class RoleController(Controller):
     async def remove_role(
         self, services: NamedDependency[Services], principal: NamedDependency[Principal], role: FromPath[str]
     ) -> None:
-        """Its bindings give nothing from then on."""
+        """One that nobody is bound to."""
         principal.require_step_up(services.clock.now_ms())
         await services.roles.remove(principal, role)
 

@@ -133,6 +133,8 @@ class Jobs:
         await asyncio.sleep(POLICY_S)
         services = self._services
         await services.policy.load()
+        for token_id, principal in services.live.programs().items():
+            services.live.renew_program(token_id, await services.api_tokens.again(principal))
         services.live.recheck()
         over = [one for one in services.live.sessions() if not await services.sessions.is_alive(one)]
         services.live.end_sessions(over)

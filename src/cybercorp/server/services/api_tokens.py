@@ -67,8 +67,7 @@ class ApiTokenService:
                 self._known.clear()
             known = self._known[hashed] = _Known(row, user, now)
         row, user = known.row, known.user
-        over = row.expires_at_ms is not None and row.expires_at_ms <= now_ms
-        if over or row.revoked_at_ms is not None or user.disabled_at_ms is not None:
+        if self._is_over(row, user):
             raise unknown_token()
         if now - self._noted.get(row.id, -USED_S) >= USED_S:
             self._noted[row.id] = now
@@ -81,6 +80,18 @@ class ApiTokenService:
             token_id=row.id,
             network=network,
         )
+
+    async def again(self, principal: Principal) -> Principal | None:
+        """The same program with the rights of now; None where its token is worth nothing any more."""
+        row = await self._tokens.find_by_id(principal.token_id)
+        user = await self._users.find(row.user_id) if row else None
+        if row is None or user is None or self._is_over(row, user):
+            return None
+        return msgspec.structs.replace(principal, rights=self.rights_of(row, user))
+
+    def _is_over(self, row: ApiTokenRow, user: UserRow) -> bool:
+        late = row.expires_at_ms is not None and row.expires_at_ms <= self._clock.now_ms()
+        return late or row.revoked_at_ms is not None or user.disabled_at_ms is not None
 
     def rights_of(self, row: ApiTokenRow, user: UserRow) -> Rights:
         """What its owner may now, within the token's own bounds."""
@@ -119,7 +130,8 @@ class ApiTokenService:
                     code="not_a_service",
                 )
             theirs = self._policy.rights_of(owner.id)
-            if any(theirs.allows(one) and not actor.rights.everywhere(one) for one in theirs.permissions()):
+            until_ms = self._clock.now_ms() + new.expires_in_s * 1000
+            if not all(actor.rights.covers(one, None, until_ms) for one in theirs.permissions()):
                 raise ForbiddenError(f"{owner.name} may do more than you.", hint="Ask an admin.", code="grants_more")
         permissions = None if new.permissions is None else sorted(map(str, check_permissions(new.permissions)))
         scope = self._roles.check_scope(new.scope)

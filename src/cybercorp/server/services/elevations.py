@@ -90,7 +90,8 @@ class ElevationService:
             raise ConflictError(f"{user.name} is disabled.", hint="Deny it.", code="decided")
         scope = parse_scope(row.scope) if row.scope else None
         permissions = self._roles.permissions_of(row.role)
-        lacking = sorted(one for one in permissions if not principal.rights.covers(one, scope))
+        until_ms = self._clock.now_ms() + row.duration_ms
+        lacking = sorted(one for one in permissions if not principal.rights.covers(one, scope, until_ms))
         if approve and lacking:
             raise ForbiddenError(
                 f"Nobody gives what they lack: {', '.join(lacking[:5])}.", hint="Ask an admin.", code="grants_more"

@@ -277,6 +277,20 @@ class LiveService:
         """The sessions that have sockets."""
         return {viewer.principal.session_id for viewer in self._viewers if viewer.principal.session_id}
 
+    def programs(self) -> dict[str, Principal]:
+        """The tokens that have sockets."""
+        return {one.principal.token_id: one.principal for one in self._viewers if one.principal.token_id}
+
+    def renew_program(self, token_id: str, principal: Principal | None) -> None:
+        """The sockets of a token go on with the rights of now; None: they end."""
+        for viewer in self._viewers:
+            if viewer.principal.token_id != token_id:
+                continue
+            if principal is None:
+                viewer.ended.set()
+            else:
+                viewer.principal = principal
+
     def recheck(self) -> None:
         """Rights, labels or the time changed: end every subscription of what is not seen, or not allowed, any more."""
         for viewer in list(self._viewers):

@@ -1,7 +1,8 @@
 """What somebody may, and where: roles bound to users, in memory, looked up whenever it matters.
 
 A right holds where an allowance's scope means the host and no denial's does. Permissions that are not of a host hold
-through allowances without a scope only; a denial takes them away whatever its scope.
+through allowances without a scope only; a denial takes them away whatever its scope, but what everybody may do with
+their own account only where it has none: who is denied some hosts still gets in.
 """
 
 from __future__ import annotations
@@ -64,10 +65,7 @@ class Rights:
     def everywhere(self, permission: Permission) -> bool:
         """Whether it may for every host there is and will be."""
         now_ms = self._now_ms()
-        bounded = any(
-            all(one.scope is not None or permission not in one.permissions for one in bound) for bound in self._within
-        )
-        if bounded or any(permission in one.permissions and one.holds(now_ms) for one in self._denied):
+        if self._is_narrowed(permission, now_ms):
             return False
         return any(one.scope is None and one.covers(permission, None, now_ms) for one in self._allowed)
 
@@ -85,20 +83,25 @@ class Rights:
         """The same, and no more than these allow together: for a token, a wallboard."""
         return Rights(self._allowed, self._denied, self._clock, (*self._within, within))
 
-    def covers(self, permission: Permission, scope: HostSelector | None) -> bool:
-        """Whether it may for all that a scope can mean: nobody grants what they lack."""
-        if self.everywhere(permission):
-            return True
+    def covers(self, permission: Permission, scope: HostSelector | None, until_ms: int | None) -> bool:
+        """Whether it may for all that a scope can mean, and as long (None: always): nobody grants what they lack."""
         now_ms = self._now_ms()
-        if scope is None or self._denied or self._within:
+        if self._is_narrowed(permission, now_ms):
             return False
         return any(
             permission in one.permissions
             and one.holds(now_ms)
-            and one.scope is not None
-            and set(one.scope.words) <= set(scope.words)
+            and (one.expires_at_ms is None or (until_ms is not None and until_ms <= one.expires_at_ms))
+            and (one.scope is None or (scope is not None and set(one.scope.words) <= set(scope.words)))
             for one in self._allowed
         )
+
+    def _is_narrowed(self, permission: Permission, now_ms: int) -> bool:
+        """Whether a denial or a bound is about it anywhere."""
+        bounded = any(
+            all(one.scope is not None or permission not in one.permissions for one in bound) for bound in self._within
+        )
+        return bounded or any(permission in one.permissions and one.holds(now_ms) for one in self._denied)
 
     def _allows(self, permission: Permission, labels: Mapping[str, str] | None) -> bool:
         now_ms = self._now_ms()
@@ -111,8 +114,10 @@ class Rights:
     def _denies(self, grant: Grant, permission: Permission, labels: Mapping[str, str] | None, now_ms: int) -> bool:
         if permission not in grant.permissions or not grant.holds(now_ms):
             return False
-        if grant.scope is None or permission not in OF_HOSTS:
+        if grant.scope is None:
             return True
+        if permission not in OF_HOSTS:
+            return permission not in OF_EVERYBODY
         return labels is not None and grant.scope.matches("", labels)
 
     def _now_ms(self) -> int:

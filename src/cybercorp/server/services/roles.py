@@ -63,7 +63,8 @@ class RoleService:
         if new.name in SHIPPED_ROLES:
             raise ConflictError(f"The role '{new.name}' ships.", hint="Choose another name.", code="role_taken")
         permissions = check_permissions(new.permissions)
-        self._check_holds(actor, permissions, "")
+        self._check_holds(actor, permissions, "", self._clock.now_ms())
+        await self._check_unused(new.name)
         row = RoleRow(
             name=new.name,
             permissions=sorted(permissions),
@@ -77,9 +78,10 @@ class RoleService:
         return Role(name=row.name, permissions=row.permissions, description=row.description)
 
     async def remove(self, actor: Principal, name: str) -> None:
-        """Its bindings give nothing then. Raises NotFoundError (`role_not_found`), ConflictError, StorageError."""
+        """Raises NotFoundError (`role_not_found`), ConflictError (`role_taken`, `role_in_use`), StorageError."""
         if name in SHIPPED_ROLES:
             raise ConflictError(f"The role '{name}' ships.", hint="It can stay unused.", code="role_taken")
+        await self._check_unused(name)
         async with self._audit.intend("role.remove", actor=actor, target_kind="role", target=name):
             await self._roles.remove(name)
             await self._policy.load()
@@ -102,8 +104,12 @@ class RoleService:
         scope = self.check_scope(new.scope)
         if new.expires_in_s is not None and not 1 <= new.expires_in_s <= LONGEST_S:
             raise InvalidInputError("A binding lasts between a second and a year.", hint="Or for ever: leave it out.")
-        self._check_holds(actor, permissions, scope)
-        if new.effect is Effect.DENY and user.id == actor.id:
+        lasting_ms = new.expires_in_s * 1000 if new.expires_in_s is not None else None
+        now_ms = self._clock.now_ms()
+        denies = new.effect is Effect.DENY
+        until_ms = now_ms if denies else None if lasting_ms is None else now_ms + lasting_ms
+        self._check_holds(actor, permissions, scope, until_ms)
+        if denies and user.id == actor.id:
             raise ConflictError("You would shut yourself out.", hint="Let somebody else do it.")
         if len(await self._bindings.list_()) >= MAX_BINDINGS:
             raise ConflictError(f"There are {MAX_BINDINGS} bindings already.", hint="Remove some.")
@@ -112,7 +118,7 @@ class RoleService:
             user.id,
             new.role,
             scope,
-            duration_ms=new.expires_in_s * 1000 if new.expires_in_s is not None else None,
+            duration_ms=lasting_ms,
             reason=new.reason,
             effect=new.effect,
         )
@@ -135,7 +141,8 @@ class RoleService:
             raise NotFoundError(
                 "There is no such binding.", hint="List them: cybercorp bindings.", code="binding_not_found"
             )
-        self._check_holds(actor, self._policy.roles.get(row.role, frozenset()), row.scope)
+        until_ms = row.expires_at_ms if row.effect == Effect.DENY else self._clock.now_ms()  # without it, one may more
+        self._check_holds(actor, self._policy.roles.get(row.role, frozenset()), row.scope, until_ms)
         self._keep_an_admin(row)
         async with self._audit.intend(
             "binding.remove",
@@ -199,13 +206,25 @@ class RoleService:
         """Forget bindings that are over for 90 days; the audit trail keeps them."""
         return await self._bindings.delete_before(self._clock.now_ms() - KEEP_MS)
 
-    def _check_holds(self, actor: Principal, permissions: frozenset[Permission], scope: str) -> None:
+    async def _check_unused(self, role: str) -> None:
+        """A role that is taken away, or comes back as another one, changes what its bindings give or deny."""
+        if any(row.role == role for row in await self._bindings.list_()):
+            raise ConflictError(
+                f"There are bindings to the role '{role}'.",
+                hint="Remove them first: cybercorp bindings.",
+                code="role_in_use",
+            )
+
+    def _check_holds(
+        self, actor: Principal, permissions: frozenset[Permission], scope: str, until_ms: int | None
+    ) -> None:
+        """Raises ForbiddenError where the actor lacks some of it there, or for that long (None: always)."""
         parsed = parse_scope(scope) if scope else None
-        lacking = sorted(one for one in permissions if not actor.rights.covers(one, parsed))
+        lacking = sorted(one for one in permissions if not actor.rights.covers(one, parsed, until_ms))
         if lacking:
             raise ForbiddenError(
                 f"Nobody gives or takes what they lack: {', '.join(lacking[:5])}.",
-                hint="Ask an admin whose rights reach that far.",
+                hint="Ask an admin whose rights reach that far, and last that long.",
                 code="grants_more",
             )
 

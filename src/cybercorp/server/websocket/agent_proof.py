@@ -8,6 +8,7 @@ from cybercorp.core.errors import CyberCorpError, MalformedMessageError, Unauthe
 from cybercorp.protocol.agents import Challenge, Proof
 from cybercorp.protocol.registry import Codec, Direction
 from cybercorp.security.agent_keys import new_nonce
+from cybercorp.server.networks import network_key
 from cybercorp.server.problems import problem_of
 from cybercorp.server.services.fleet import LiveHost
 from cybercorp.server.websocket.connection import (
@@ -72,7 +73,9 @@ async def _prove(socket: Socket, services: Services, host: LiveHost, codec: Code
     if not isinstance(proof, Proof):
         raise MalformedMessageError("The first message must be agent.proof.", hint="Update the agent.")
     shown = services.certificates.server_keys if secure else ()
-    principal, generation = await services.agent_keys.prove(host, proof, nonce, shown, client[0] if client else "")
+    principal, generation = await services.agent_keys.prove(
+        host, proof, nonce, shown, network_key(client[0]) if client else ""
+    )
     socket.scope["user"] = principal
     return generation
 

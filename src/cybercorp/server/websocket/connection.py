@@ -16,6 +16,7 @@ from cybercorp.protocol.registry import Codec, Format
 from cybercorp.protocol.servers import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 from cybercorp.server.audit_trail import mark_refused
 from cybercorp.server.bearer import bearer_token
+from cybercorp.server.networks import network_key
 from cybercorp.server.problems import problem_of
 from cybercorp.server.services.access import AccessService
 from cybercorp.server.services.outbox import Outbox
@@ -41,7 +42,7 @@ async def admit(socket: Socket, access: AccessService, permission: Permission) -
     try:
         client = socket.scope.get("client")
         token = bearer_token(socket.headers.get("authorization"))
-        principal = await access.authenticate(token, client[0] if client else "")
+        principal = await access.authenticate(token, network_key(client[0]) if client else "")
         socket.scope["user"] = principal
         principal.require(permission)
         chosen, codec = choose_codec(socket)

@@ -40,6 +40,12 @@ class ApiTokenRepository:
             row = (await connection.execute(select(API_TOKENS).where(API_TOKENS.c.hash == hash))).mappings().first()
         return _row(row) if row else None
 
+    async def find_by_id(self, id: str) -> ApiTokenRow | None:
+        """As `find`."""
+        async with self._connections.reading() as connection:
+            row = (await connection.execute(select(API_TOKENS).where(API_TOKENS.c.id == id))).mappings().first()
+        return _row(row) if row else None
+
     async def list_(self, user_id: str | None = None) -> list[ApiTokenRow]:
         """Those that were not revoked, newest first; of all, or of one user."""
         statement = select(API_TOKENS).where(API_TOKENS.c.revoked_at_ms.is_(None))
