@@ -17,6 +17,7 @@ from cybercorp.protocol.live import MetricsUpdate, Subscribe, Subscribed, Topic
 from cybercorp.protocol.permissions import OF_EVERYBODY, OF_HOSTS, SHIPPED_ROLES, Permission
 from cybercorp.protocol.problems import Problem
 from cybercorp.protocol.registry import MESSAGES, TOPIC_PERMISSIONS, Direction
+from cybercorp.protocol.roles import Effect, NewBinding, NewRole
 from cybercorp.server.api.guards import ANONYMOUS
 from cybercorp.server.app import make_app
 from tests.attacks.people import LOCAL_OWNER, ask, make_user, session_of, within
@@ -330,3 +331,50 @@ def test_danger_needs_a_fresh_proof(stage: Stage) -> None:
     ):
         answer = ask(stage.server, method, path, old, **({"json": body} if body is not None else {}))
         assert (answer.status_code, answer.json()["code"]) == (403, "step_up_required"), path
+
+
+def test_an_elevation_does_not_outlive_itself(stage: Stage) -> None:
+    """An admin for a while makes nobody an admin for longer, by binding, role or token."""
+    services = stage.server.services
+    make_user(stage.server, "shortly")
+    new = NewBinding(user="shortly", role="admin", expires_in_s=600)
+    within(stage.server, services.roles.bind(LOCAL_OWNER, new))
+    token = session_of(stage.server, "shortly", stepped_up=True)
+    body = {"user": "nobody", "role": "viewer", "scope": "env=none"}
+    for longer in ({}, {"expires_in_s": 6_000}):
+        answer = ask(stage.server, "POST", "/api/v1/bindings", token, json=body | longer)
+        assert (answer.status_code, answer.json()["code"]) == (403, "grants_more")
+    assert ask(stage.server, "POST", "/api/v1/bindings", token, json=body | {"expires_in_s": 60}).status_code == 201
+
+
+def test_a_role_in_use_stays_as_it_is(stage: Stage) -> None:
+    """Taking away a role that denies would give; making it anew with more would give to all who have it."""
+    services = stage.server.services
+    make_user(stage.server, "denied", "viewer")
+    within(stage.server, services.roles.create(LOCAL_OWNER, NewRole(name="blind", permissions=["hosts:view"])))
+    new = NewBinding(user="denied", role="blind", scope="env=prod", effect=Effect.DENY)
+    binding = within(stage.server, services.roles.bind(LOCAL_OWNER, new)).id
+    token = session_of(stage.server, "denied")
+    assert [one["name"] for one in ask(stage.server, "GET", "/api/v1/hosts", token).json()] == [DEV]
+    assert ask(stage.server, "GET", "/api/v1/account", token).status_code == 200
+    admin = session_of(stage.server, "admin-all", stepped_up=True)
+    refused = ask(stage.server, "DELETE", "/api/v1/roles/blind", admin)
+    assert (refused.status_code, refused.json()["code"]) == (409, "role_in_use")
+    within(stage.server, services.roles.unbind(LOCAL_OWNER, binding))
+    assert ask(stage.server, "DELETE", "/api/v1/roles/blind", admin).status_code == 204
+
+
+def test_sockets_of_tokens_end_with_them(stage: Stage) -> None:
+    """The owner of a token loses a role: its stream is withdrawn; the token is revoked: the socket is closed."""
+    binding = make_user(stage.server, "robot-maker", "operator")
+    strong = session_of(stage.server, "robot-maker", stepped_up=True)
+    made = ask(stage.server, "POST", "/api/v1/tokens/", strong, json={"name": "robot"}).json()
+    with Peer(stage.server.url, "/api/v1/live", made["token"]) as viewer:
+        viewer.send("live.subscribe", Subscribe(subscription=1, topic=Topic.METRICS, host=PROD, interval_ms=100))
+        viewer.expect(Subscribed)
+        began = time.monotonic()
+        within(stage.server, stage.server.services.roles.unbind(LOCAL_OWNER, binding))
+        assert viewer.expect(Problem, 5).code == "withdrawn"
+        assert ask(stage.server, "DELETE", f"/api/v1/tokens/{made['details']['id']}", strong).status_code == 204
+        assert viewer.wait_closed(5)[0] == 1008
+        assert time.monotonic() - began < 10

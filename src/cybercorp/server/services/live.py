@@ -289,7 +289,7 @@ class LiveService:
             if principal is None:
                 viewer.ended.set()
             else:
-                viewer.principal = principal
+                viewer.principal = msgspec.structs.replace(viewer.principal, rights=principal.rights)
 
     def recheck(self) -> None:
         """Rights, labels or the time changed: end every subscription of what is not seen, or not allowed, any more."""
