@@ -149,7 +149,7 @@ def test_limits_follow_the_network_that_a_trusted_proxy_names(server: ServerThre
         return client.get("/.well-known/cybercorp/authority.pem", headers=headers).status_code
 
     with httpx.Client(base_url=server.url, trust_env=False, timeout=20) as client:
-        answers = []
+        answers: list[int] = []
         while len(answers) < 3000 and answers[-1:] != [429]:
             answers.append(ask(f"10.9.8.{len(answers) % 250}, 203.0.113.9"))
         assert answers[-1] == 429
