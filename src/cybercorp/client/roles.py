@@ -26,7 +26,7 @@ class AsyncRoles:
         return await self._caller.call("POST", _ROLES, Role, body=body)
 
     async def remove(self, role: str) -> None:
-        """Its bindings give nothing from then on."""
+        """One that nobody is bound to."""
         await self._caller.call("DELETE", f"{_ROLES}/{segment(role)}", type(None))
 
 

@@ -58,7 +58,7 @@ def create_role(
 def remove_role(
     context: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME", help="A role that was made here.")]
 ) -> None:
-    """Remove a role; its bindings give nothing from then on."""
+    """Remove a role that nobody is bound to."""
     with options_of(context).client() as client:
         client.roles.remove(name)
     tell(f"{safe_text(name)} is removed.")
