@@ -35,7 +35,7 @@ def test_what_it_names_exists(lines: list[str], proof: str) -> None:
         assert not name or name in found, f"{lines}: {path} has no {name}"
 
 
-@pytest.mark.parametrize("page", ["security", "audit", "encryption"])
+@pytest.mark.parametrize("page", ["security", "audit", "encryption", "limits", "machines", "roles", "tls"])
 def test_the_pages_it_rests_on_are_there(page: str) -> None:
     """What a line says is documented has a page."""
     assert (ROOT / "docs" / f"{page}.md").stat().st_size > 1_000

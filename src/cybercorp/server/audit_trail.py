@@ -15,6 +15,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from cybercorp.core.errors import InternalError
 from cybercorp.protocol.audit import AuditRecord
 from cybercorp.protocol.permissions import Permission
+from cybercorp.server.networks import network_key
 from cybercorp.server.services.audit import AuditService
 from cybercorp.server.services.principals import Principal
 from cybercorp.server.services.refusals import Refusal
@@ -100,7 +101,7 @@ def _refusal(scope: Scope, kind: str) -> Refusal:
     return Refusal(
         operation="request.refuse" if kind == "http" else "socket.refuse",
         actor=actor if isinstance(actor, Principal) else None,
-        network=(actor.network if isinstance(actor, Principal) else "") or (client[0] if client else ""),
+        network=(actor.network if isinstance(actor, Principal) else "") or (network_key(client[0]) if client else ""),
         target=f"{method} {extra.get('path_template') or 'another address'}",
         code=str(extra[_REFUSED]),
     )
