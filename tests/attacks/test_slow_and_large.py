@@ -13,7 +13,6 @@ import pytest
 from cybercorp.server import http_protocol
 from tests.integration.serving import ServerThread
 
-
 REAL = (
     http_protocol.HEAD_S,
     http_protocol.BODY_S,

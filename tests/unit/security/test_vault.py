@@ -20,7 +20,7 @@ def test_what_is_sealed_opens(plain: bytes, table: str, column: str, row: str) -
     assert vault.open_bytes(data, table=table, column=column, row=row) == plain
     assert is_sealed(text)
     assert is_sealed(data)
-    assert len(plain) < 4 or plain not in data
+    assert len(plain) < 4 or plain not in data[8:]  # behind the mark and the number of the key
 
 
 @pytest.mark.parametrize("other", [{"table": "users"}, {"column": "name"}, {"row": "factor_2"}])
