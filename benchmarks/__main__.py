@@ -33,6 +33,8 @@ TITLES = {
     "opening": "Opening after kill -9",
     "process_history": "Process history",
     "encryption": "Encryption at rest",
+    "auth_cost": "Authentication and authorisation",
+    "reconnects": "Ten thousand agents reconnect over TLS",
     "replay": "Replay",
     "postgres": "PostgreSQL",
     "postgres_scale": "PostgreSQL at size",
@@ -40,7 +42,7 @@ TITLES = {
     "growth": "Growth",
 }
 PEERS = ("peers", "peer_storage", "queries")
-LONG = ("ten_thousand", "growth")
+LONG = ("ten_thousand", "growth", "reconnects")
 GROUPS = {
     "quick": tuple(name for name in TITLES if name not in (*PEERS, *LONG)),
     "peers-all": PEERS,

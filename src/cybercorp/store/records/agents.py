@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -48,6 +48,11 @@ class AgentRepository:
         async with self._connections.writing() as connection:
             await connection.execute(AGENTS.delete().where(AGENTS.c.host_id == row.host_id))
             await connection.execute(AGENTS.insert().values(msgspec.structs.asdict(row)))
+
+    async def restore(self, rows: Sequence[AgentRow]) -> None:
+        """Add agents exactly as they are."""
+        async with self._connections.writing() as connection:
+            await connection.execute(AGENTS.insert(), [msgspec.structs.asdict(row) for row in rows])
 
     async def set_generations(self, generations: Mapping[str, int]) -> None:
         """One transaction for all; a generation never goes back."""
