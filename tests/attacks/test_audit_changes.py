@@ -11,6 +11,7 @@ from cybercorp.security.audit_chain import ChainCheck
 from tests.attacks.audit_trails import KEYS, MUTATIONS, Mutation, Trail, make_trail
 
 
+@pytest.mark.slow
 def test_ten_thousand_clean_trails_raise_no_alarm() -> None:
     """Short and long, with a rotated copy, a crash before the copy, a clock that was set back, an unsigned tail."""
     alarms = []

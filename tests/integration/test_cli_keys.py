@@ -81,6 +81,7 @@ def test_rotation_while_the_server_serves(
         assert told == ["key.rotate", "key.rotate", "key.retire"]
 
 
+@pytest.mark.slow
 def test_a_backup_opens_on_an_empty_machine(
     server: ServerThread, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

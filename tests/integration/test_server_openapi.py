@@ -81,6 +81,7 @@ def test_the_page_has_everything_and_nothing_from_elsewhere(server: ServerThread
     assert "script-src" not in policy
 
 
+@pytest.mark.slow
 def test_the_document_matches_the_application(server: ServerThread, document: Any) -> None:
     """Generated requests, good and bad, to every operation: no 5xx, and each answer is as the document says."""
     schema = schemathesis.openapi.from_dict(document)
