@@ -212,7 +212,8 @@ async def serve_store(
 
 async def _note(services: Services, operation: str, kind: EventKind, message: str) -> None:
     try:
-        await services.audit.record(operation, target_kind="server", detail={"version": VERSION})
+        told = {"version": VERSION}
+        await services.audit.record(operation, actor_name="the server", target_kind="server", detail=told)
         await services.events.note(kind, message)
     except CyberCorpError as error:  # on a full disk what is stored can still be looked at
         _LOG.warning("%s", error)
