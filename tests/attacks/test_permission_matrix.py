@@ -20,6 +20,7 @@ from cybercorp.protocol.registry import MESSAGES, TOPIC_PERMISSIONS, Direction
 from cybercorp.protocol.roles import Effect, NewBinding, NewRole
 from cybercorp.server.api.guards import ANONYMOUS
 from cybercorp.server.app import make_app
+from cybercorp.server.services.views import View
 from tests.attacks.people import LOCAL_OWNER, ask, make_user, session_of, within
 from tests.integration.serving import AgentPeer, Peer, ServerThread
 from tests.stack import wait_until
@@ -151,6 +152,13 @@ def test_every_route(stage: Stage, who: Who) -> None:
                     assert other not in answer.text, where
                     assert stage.ids[other] not in answer.text, where
     assert walked > 40
+
+
+def test_the_matrix_finds_a_hole(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A query that forgets to ask whose eyes see the host is found: here all of them do."""
+    monkeypatch.setattr(View, "sees", lambda view, host: True)
+    with pytest.raises(AssertionError):
+        test_every_route(stage, next(who for who in EVERYBODY if who.name == "viewer-prod"))
 
 
 def test_absent_and_foreign_hosts_look_alike(stage: Stage) -> None:
