@@ -7,6 +7,7 @@ their own account only where it has none: who is denied some hosts still gets in
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
@@ -17,6 +18,9 @@ from cybercorp.protocol.roles import Effect, parse_scope
 from cybercorp.protocol.selectors import HostSelector
 from cybercorp.server.services.fleet import LiveHost
 from cybercorp.store.records.roles import BindingRepository, RoleRepository
+
+_MAX_DECIDED = 100_000
+_MAX_BOUNDED = 100
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -40,7 +44,10 @@ class Grant(msgspec.Struct, frozen=True):
 
 
 class Rights:
-    """What one principal may. `within` are further bounds; of each, one of its grants must cover it as well."""
+    """What one principal may. `within` are further bounds; of each, one of its grants must cover it as well.
+
+    What was decided of a host is remembered until its labels are others, or a grant begins or ends.
+    """
 
     def __init__(
         self,
@@ -53,10 +60,18 @@ class Rights:
         self._denied = tuple(denied)
         self._clock = clock
         self._within = tuple(within)
+        grants = (*self._allowed, *self._denied, *(one for bound in self._within for one in bound))
+        times = {one.starts_at_ms for one in grants} | {one.expires_at_ms for one in grants}
+        self._turns = sorted(time_ms for time_ms in times if time_ms)
+        self._decided: dict[tuple[Permission, int], tuple[Mapping[str, str], bool]] = {}
+        self._decided_from = self._decided_until = 0
+        self._bounded: dict[tuple[Grant, ...], Rights] = {}
 
     def allows(self, permission: Permission, host: LiveHost | None = None) -> bool:
         """Whether it may: for this host, or without one for any host at all."""
-        return self._allows(permission, host.row.labels if host else None)
+        if host is None:
+            return self._allows(permission, None)
+        return self._decide(permission, host, self._decisions())
 
     def allows_labels(self, permission: Permission, labels: Mapping[str, str]) -> bool:
         """Whether it would be allowed for a host with these labels."""
@@ -77,11 +92,17 @@ class Rights:
         """The hosts for which it may."""
         if self.everywhere(permission):
             return list(hosts)
-        return [host for host in hosts if self.allows(permission, host)]
+        decided = self._decisions()
+        return [host for host in hosts if self._decide(permission, host, decided)]
 
     def bounded(self, *within: Grant) -> Rights:
         """The same, and no more than these allow together: for a token, a wallboard."""
-        return Rights(self._allowed, self._denied, self._clock, (*self._within, within))
+        made = self._bounded.get(within)
+        if made is None:
+            if len(self._bounded) >= _MAX_BOUNDED:
+                self._bounded.clear()
+            made = self._bounded[within] = Rights(self._allowed, self._denied, self._clock, (*self._within, within))
+        return made
 
     def covers(self, permission: Permission, scope: HostSelector | None, until_ms: int | None) -> bool:
         """Whether it may for all that a scope can mean, and as long (None: always): nobody grants what they lack."""
@@ -95,6 +116,28 @@ class Rights:
             and (one.scope is None or (scope is not None and set(one.scope.words) <= set(scope.words)))
             for one in self._allowed
         )
+
+    def _decisions(self) -> dict[tuple[Permission, int], tuple[Mapping[str, str], bool]]:
+        """What was decided and still holds: nothing where a grant has begun or ended since."""
+        now_ms = self._now_ms()
+        if not self._decided_from <= now_ms < self._decided_until or len(self._decided) >= _MAX_DECIDED:
+            self._decided = {}
+            place = bisect.bisect_right(self._turns, now_ms)
+            self._decided_from = self._turns[place - 1] if place else 0
+            self._decided_until = self._turns[place] if place < len(self._turns) else 1 << 62
+        return self._decided
+
+    def _decide(
+        self,
+        permission: Permission,
+        host: LiveHost,
+        decided: dict[tuple[Permission, int], tuple[Mapping[str, str], bool]],
+    ) -> bool:
+        labels = host.row.labels
+        known = decided.get((permission, host.row.key))
+        if known is None or known[0] is not labels:
+            known = decided[permission, host.row.key] = (labels, self._allows(permission, labels))
+        return known[1]
 
     def _is_narrowed(self, permission: Permission, now_ms: int) -> bool:
         """Whether a denial or a bound is about it anywhere."""

@@ -22,7 +22,7 @@ class View:
 
     def choose(self, hosts: Iterable[LiveHost]) -> list[LiveHost]:
         """Those that are seen, in their order."""
-        return list(hosts) if self.everything else [host for host in hosts if self.sees(host)]
+        return self.rights.visible(self.permission, hosts)
 
 
 ALL = View(OWNER, Permission.HOSTS_VIEW)  # for what the server does by itself

@@ -2,12 +2,18 @@
 
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cybercorp.core.clock import ManualClock
+from cybercorp.protocol.hosts import HostFacts
 from cybercorp.protocol.permissions import OF_EVERYBODY, SHIPPED_ROLES, Permission
 from cybercorp.protocol.roles import parse_scope
+from cybercorp.server.services.fleet import LiveHost
 from cybercorp.server.services.policy import AGENT, NOBODY, OWNER, Grant, Rights
+from cybercorp.store.records.hosts import HostRow
 
 PROD, DEV = {"env": "prod"}, {"env": "dev"}
 VIEWER, OPERATOR, ADMIN = (SHIPPED_ROLES[name][1] for name in ("viewer", "operator", "admin"))
@@ -105,3 +111,28 @@ def test_who_is_denied_something_gives_nothing_of_it() -> None:
     rights = Rights([grant(ADMIN)], [grant(VIEWER, "env=prod")])
     assert not rights.covers(SEES, parse_scope("env=dev"), None)
     assert rights.covers(EDITS, None, None)
+
+
+def named(number: int) -> HostRow:
+    return HostRow(key=number, id=f"host_{number}", name=f"h{number}", labels={}, facts=HostFacts(), joined_at_ms=0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from([{}, PROD, DEV]), st.integers(0, 40)), max_size=30))
+def test_what_is_remembered_is_what_holds_now(steps: list[tuple[int, dict[str, str], int]]) -> None:
+    """Labels change, grants begin and end: what was decided before is never told where it holds no more."""
+    clock = ManualClock()
+    start = clock.now_ms()
+    allowed = [
+        grant(VIEWER, "env=prod", starts_at_ms=start + 30_000, expires_at_ms=start + 90_000),
+        grant(VIEWER, "env=dev", expires_at_ms=start + 60_000),
+    ]
+    denied = [grant(VIEWER, "env=prod", starts_at_ms=start + 80_000)]
+    rights = Rights(allowed, denied, clock)
+    hosts = [LiveHost(named(number)) for number in range(4)]
+    for number, labels, seconds in steps:
+        hosts[number].row = msgspec.structs.replace(hosts[number].row, labels=dict(labels))
+        clock.advance(seconds)
+        fresh = Rights(allowed, denied, clock)
+        assert rights.visible(SEES, hosts) == [one for one in hosts if fresh.allows_labels(SEES, one.row.labels)]
+        assert rights.allows(SEES, hosts[number]) == fresh.allows_labels(SEES, labels)
+        assert rights.bounded(grant(VIEWER, "env=dev")) is rights.bounded(grant(VIEWER, "env=dev"))
