@@ -15,6 +15,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from cybercorp.agent.enrolment import join
 from cybercorp.client.agent_connection import AgentConnection
@@ -217,6 +223,28 @@ def test_the_rotation_drill(server: ServerThread, tmp_path: Path) -> None:
     assert [pin_of(one) for one in split_pem(fetch_authorities(credential.url))] == after.pins
 
 
+def half_renewed(authority: Any, old_key: str) -> list[tuple[str, str]]:
+    """Certificate ("" for the one before) and key that do not go together, or whose key has a password."""
+    fresh = issue(authority, ["127.0.0.1"], SystemClock().now_ms())
+    loaded: Any = load_pem_private_key(fresh.private_key.encode(), None)
+    locked = loaded.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")).decode()
+    return [("", "nonsense"), (fresh.certificate, old_key), (fresh.certificate, locked)]
+
+
+def test_the_owner_learns_every_rotation(server: ServerThread) -> None:
+    """The local credential follows while the server runs: it is never behind by two, and the old key is forgotten."""
+    for _ in range(3):
+        before = owner_of(server)
+        with Client(credential=before) as client:
+            after = client.server.rotate_authority()
+        kept = owner_of(server)
+        assert list(kept.pins) == after.pins
+        assert [pin_of(one) for one in split_pem(kept.authority)] == after.pins
+        assert kept.token == before.token
+        assert (server.folder / "owner.json").stat().st_mode & 0o077 == 0
+        list_hosts(kept)
+
+
 def test_certificates_of_somebody_else(prepared: Path, tmp_path: Path) -> None:
     """Files are shown instead of ours, and read again when they change; a wrong one leaves the old one in use."""
     authority = make_authority("a company", SystemClock().now_ms())
@@ -241,9 +269,11 @@ def test_certificates_of_somebody_else(prepared: Path, tmp_path: Path) -> None:
         within(made, made.services.certificates.look_after())
         assert serial(made.port) != before
         now = serial(made.port)
-        key.write_text("nonsense")
-        within(made, made.services.certificates.look_after())
-        assert serial(made.port) == now
+        for half in half_renewed(authority, key.read_text()):  # whoever renews writes one file after the other
+            certificate.write_text(half[0] or certificate.read_text())
+            key.write_text(half[1])
+            within(made, made.services.certificates.look_after())
+            assert serial(made.port) == now
         with pytest.raises(UntrustedServerError, match="no authority of its own"):
             fetch_authorities(trusted.url)
         write(issue(authority, ["other.test"], SystemClock().now_ms()))

@@ -151,14 +151,16 @@ def check_pin(text: str) -> str:
 
 
 def split_pem(text: str) -> list[str]:
-    """The certificates of a PEM document, in order. Raises InvalidInputError (`invalid_certificate`)."""
+    """The certificates of a PEM document, in order. Raises InvalidInputError (`invalid_certificate`).
+
+    Each is written anew from what was read: readers of PEM differ in what they pass over (RFC 7468, section 2), and
+    OpenSSL must not find a certificate in a part whose pin was taken of another one.
+    """
     end = "-----END CERTIFICATE-----"
-    parts = [f"{part.strip()}\n{end}\n" for part in text[:_MAX_PEM].split(end)[:-1]]
+    parts = text[:_MAX_PEM].split(end)[:-1]
     if not parts or len(parts) > 20:
         raise _invalid()
-    for part in parts:
-        _load(part)
-    return parts
+    return [ssl.DER_cert_to_PEM_cert(_der(f"{part}{end}\n")) for part in parts]
 
 
 def trusting(authorities: str) -> ssl.SSLContext:
@@ -179,6 +181,12 @@ def _load(certificate: str) -> x509.Certificate:
         return x509.load_pem_x509_certificate(certificate.encode())
     except (ValueError, UnicodeEncodeError) as error:
         raise _invalid() from error
+
+
+def _der(certificate: str) -> bytes:
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    return _load(certificate).public_bytes(Encoding.DER)
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: Any, now_ms: int, days: float) -> x509.CertificateBuilder:

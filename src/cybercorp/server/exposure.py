@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
-from cybercorp.core.errors import SettingsError
+from cybercorp.core.errors import ConflictError, SettingsError
 from cybercorp.protocol.permissions import Permission
 from cybercorp.protocol.users import UserKind
 from cybercorp.server.tls import TlsContext, WatchedFiles, is_loopback_host
@@ -30,9 +31,11 @@ async def make_tls(services: Services, folder: Path) -> TlsContext | None:
     tls = TlsContext()
     files = settings.tls_files()
     if files is not None:
-        services.certificates.use_watched(WatchedFiles(tls, *files))
+        services.certificates.use_watched(WatchedFiles(tls, *files, folder))
         return tls
-    await services.authority.renew()
+    with contextlib.suppress(ConflictError):  # another instance that starts as well was first
+        await services.authority.renew()
+    await services.authority.load()
     services.certificates.use_own(tls, folder)
     return tls
 

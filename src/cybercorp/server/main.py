@@ -13,6 +13,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import uvicorn
 
 from cybercorp.core.clock import Clock, SystemClock
@@ -170,6 +171,7 @@ async def serve_store(
     await asyncio.wait({restoring}, timeout=_RESTORING_S)
     tls = None if recorded else await make_tls(services, folder)
     url = await _write_owner(services, listener, folder, secure=tls is not None)
+    services.certificates.on_shown = lambda: _keep_pins(services, folder)
     if not recorded:
         await services.audit.close_open_intents()
         await _note(services, "server.start", EventKind.SERVER_STARTED, f"The server {VERSION} started.")
@@ -257,3 +259,17 @@ async def _write_owner(services: Services, listener: socket.socket, folder: Path
     authority = services.authority.authorities if pins else ""
     write_credential(path, Credential(url=url, token=kept.token, pins=pins, authority=authority))
     return url
+
+
+def _keep_pins(services: Services, folder: Path) -> None:
+    """The authority was rotated while the server runs: its own owner knows the new keys, and no more the old one."""
+    path = folder / OWNER_FILE
+    try:
+        kept = read_credential(path)
+        if kept is not None and kept.pins != tuple(services.authority.pins):
+            known = msgspec.structs.replace(
+                kept, pins=tuple(services.authority.pins), authority=services.authority.authorities
+            )
+            write_credential(path, known)
+    except (CyberCorpError, OSError) as error:  # the certificate is shown all the same
+        _LOG.warning("%s could not be brought up to date: %s", path, error)

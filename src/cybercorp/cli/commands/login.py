@@ -79,17 +79,17 @@ def _trusted(credential: Credential, pin: str | None) -> Credential:
         return with_authority(msgspec.structs.replace(plain, pins=(check_pin(pin),)))
     if is_known_to_the_system(credential.url):
         return plain
-    offered = split_pem(fetch_authorities(credential.url))
-    pins = tuple(pin_of(one) for one in offered)
-    say(f"{safe_text(credential.url)} is not known here yet. The key of its authority is:\n  {pins[0]}")
+    offered = split_pem(fetch_authorities(credential.url))[0]  # what is shown is what is kept, and nothing beside it
+    offered_pin = pin_of(offered)
+    say(f"{safe_text(credential.url)} is not known here yet. The key of its authority is:\n  {offered_pin}")
     say("Over there this shows it: cybercorp server certificate")
     if not can_ask():
         raise UntrustedServerError(
-            "Nobody is here to compare the key.", hint=f"If it is the right one: cybercorp login … --pin {pins[0]}"
+            "Nobody is here to compare the key.", hint=f"If it is the right one: cybercorp login … --pin {offered_pin}"
         )
     if not typer.confirm("Is it the same?", err=True):
         raise UntrustedServerError("Nothing was sent.", hint="Ask whoever runs the server for its pin.")
-    return msgspec.structs.replace(plain, pins=pins, authority="".join(offered))
+    return msgspec.structs.replace(plain, pins=(offered_pin,), authority=offered)
 
 
 def _greet(tokens: Tokens, profile: str, url: str, options: Options) -> None:

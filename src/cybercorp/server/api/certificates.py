@@ -50,7 +50,7 @@ class CertificateController(Controller):
         summary="Renew the certificate",
         opt=_ADMIN,
         status_code=200,
-        responses=problems(404, 503),
+        responses=problems(404, 409, 503),
     )
     async def renew(
         self, services: NamedDependency[Services], principal: NamedDependency[Principal]
@@ -66,7 +66,7 @@ class CertificateController(Controller):
         summary="Rotate the authority",
         opt=_ADMIN,
         status_code=200,
-        responses=problems(404, 503),
+        responses=problems(404, 409, 503),
     )
     async def rotate(
         self, services: NamedDependency[Services], principal: NamedDependency[Principal]

@@ -94,7 +94,10 @@ class AuthorityService:
                 await self._replace_leaf(signer, wanted, made)
 
     async def renew(self, actor: Principal | None = None, *, force: bool = False) -> bool:
-        """A new certificate for the same names where two thirds of its life are over; whether that was done."""
+        """A new certificate for the same names where two thirds of its life are over; whether that was done.
+
+        Raises ConflictError (`certificate_changed`) where another instance was first.
+        """
         async with self._changing:
             if not await self.load():
                 return False
@@ -111,7 +114,10 @@ class AuthorityService:
         return True
 
     async def rotate(self, actor: Principal) -> None:
-        """The backup signs from now on, a new backup is made. Raises NotFoundError where there is no authority."""
+        """The backup signs from now on, a new backup is made.
+
+        Raises NotFoundError where there is no authority, ConflictError where another instance was first.
+        """
         async with self._changing:
             await self.load()
             backup = self._find(CertificateKind.AUTHORITY, CertificateState.BACKUP)
@@ -128,8 +134,9 @@ class AuthorityService:
                     make_authority("CyberCorp authority", self._clock.now_ms()),
                 )
                 shown = self._leaf(backup, names_of(leaf.certificate))
+                leaves = [row.id for row in self._rows if row.kind == CertificateKind.LEAF]
                 await self._certificates.replace(
-                    [fresh, shown], self._vault, retired=[current.id, leaf.id], promoted=backup.id
+                    [fresh, shown], self._vault, retired=[current.id, *leaves], promoted=backup.id
                 )
             await self.load()
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from cybercorp.core.errors import ConflictError
 from cybercorp.security.agent_keys import server_key
 from cybercorp.security.certificates import KeyPair, split_pem
 from cybercorp.server.services.authority import AuthorityService
@@ -34,6 +36,7 @@ class ShownCertificates:
         self._apply: Callable[[], None] = lambda: None
         self._watched: Watched | None = None
         self._shown = ""
+        self.on_shown: Callable[[], None] = lambda: None  # another certificate of ours is shown, perhaps by new keys
         self.own = False
         self.server_keys: tuple[str, ...] = ()
 
@@ -47,6 +50,7 @@ class ShownCertificates:
                 showing.use(leaf, folder)
                 self._shown = leaf.certificate
                 self.remember(leaf.certificate)
+                self.on_shown()
 
         self._apply = apply
         apply()
@@ -75,6 +79,7 @@ class ShownCertificates:
         if self._watched is not None and self._watched.look():
             self.remember(self._watched.text())
         if self.own:
-            await self._authority.renew()
+            with contextlib.suppress(ConflictError):  # another instance has renewed it: show what that made
+                await self._authority.renew()
             await self._authority.load()
             self._apply()

@@ -32,7 +32,8 @@ class LingeringProtocol(WebSocketsSansIOProtocol):
         self._cut_later(STOP_LINGER_S)
 
     def _cut_later(self, delay_s: float) -> None:
-        if self.transport.get_write_buffer_size():
+        # A transport of asyncio over TLS that is lost cannot be asked any more.
+        if not self.disconnected and self.transport.get_write_buffer_size():
             self.loop.call_later(delay_s, self._cut)
 
     def _cut(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import select, update
 
+from cybercorp.core.errors import ConflictError
 from cybercorp.security.certificates import KeyPair
 from cybercorp.security.vault import Vault
 from cybercorp.store.records.connections import Connections
@@ -63,14 +64,25 @@ class CertificateRepository:
     async def replace(
         self, rows: list[CertificateRow], vault: Vault, *, retired: list[str], promoted: str = ""
     ) -> None:
-        """Keep new ones, retire others, make a backup the current one: all in one transaction."""
+        """Keep new ones, retire others, make a backup the current one: all in one transaction.
+
+        Raises ConflictError (`certificate_changed`), and changes nothing, where another instance was first.
+        """
         async with self._connections.writing() as connection:
             if retired:
-                gone = update(CERTIFICATES).where(CERTIFICATES.c.id.in_(retired))
-                await connection.execute(gone.values(state=CertificateState.RETIRED, private_key=""))
+                gone = update(CERTIFICATES).where(
+                    CERTIFICATES.c.id.in_(retired), CERTIFICATES.c.state != CertificateState.RETIRED
+                )
+                done = await connection.execute(gone.values(state=CertificateState.RETIRED, private_key=""))
+                if done.rowcount != len(retired):
+                    raise _changed()
             if promoted:
-                chosen = update(CERTIFICATES).where(CERTIFICATES.c.id == promoted)
-                await connection.execute(chosen.values(state=CertificateState.CURRENT))
+                chosen = update(CERTIFICATES).where(
+                    CERTIFICATES.c.id == promoted, CERTIFICATES.c.state == CertificateState.BACKUP
+                )
+                done = await connection.execute(chosen.values(state=CertificateState.CURRENT))
+                if done.rowcount != 1:
+                    raise _changed()
             for row in rows:
                 sealed = vault.seal(row.private_key.encode(), **_place(row.id))
                 values = {**msgspec.structs.asdict(row), "private_key": sealed}
@@ -81,6 +93,14 @@ def _row(row: Any, vault: Vault) -> CertificateRow:
     values = {str(key): value for key, value in row.items()}
     opened = vault.open(values["private_key"], **_place(values["id"])).decode()
     return CertificateRow(**{**values, "private_key": opened})
+
+
+def _changed() -> ConflictError:
+    return ConflictError(
+        "Another instance has just made the certificate anew.",
+        hint="Look at it (cybercorp server certificate), then try again if it is still to be done.",
+        code="certificate_changed",
+    )
 
 
 def _place(row: str) -> dict[str, str]:
