@@ -98,7 +98,9 @@ def set_up_totp(person: Person) -> pyotp.TOTP:
     child = person.run("mfa", "add", "--name", "phone")
     child.expect("type the secret: ([A-Z2-7 ]+)")
     drawn, secret = child.before, child.match.group(1).replace(" ", "")
-    assert len([line for line in drawn.splitlines() if "█" in line or "▀" in line]) >= 15
+    lines = [line for line in drawn.splitlines() if "█" in line or "▀" in line]
+    assert len(lines) >= 15
+    assert all("\x1b[38;5;231;48;5;16m" in line for line in lines)  # an app reads it on a light terminal too
     app = pyotp.TOTP(secret)
     child.expect("The six digits it shows: ")
     child.sendline("000000")
@@ -131,6 +133,19 @@ def test_danger_asks_again(ada: Person) -> None:
     child.sendline(app.now())
     child.expect("eve is made")
     child.expect(pexpect.EOF)
+
+
+def test_what_was_ended_elsewhere_is_forgotten_here(ada: Person) -> None:
+    """A session that was revoked is one command's error, which says what to do; the dashboard does not even open."""
+    ada.login("ada").expect(pexpect.EOF)
+    (session,) = ada.server.http.get("/api/v1/sessions/", params={"user": "ada"}).json()
+    assert ada.server.http.delete(f"/api/v1/sessions/{session['id']}").status_code == 204
+    for arguments in (["whoami"], ["whoami"], ["tui"]):
+        child = ada.run(*arguments)
+        child.expect("error: You are not logged in to .*hint: Log in: cybercorp login")
+        child.expect(pexpect.EOF)
+        child.close()
+        assert child.exitstatus == 3
 
 
 def forget_step_up(person: Person) -> None:

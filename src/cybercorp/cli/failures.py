@@ -25,7 +25,7 @@ from cybercorp.security.display import safe_text
 
 OK, FAILED, USAGE, ACCESS, UNREACHABLE, INTERNAL, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 4, 70, 130, 141
 _MESSAGE_LIMIT = 600
-_TOKEN_HINT = "Check CYBERCORP_TOKEN, --token-file or the profile; on the server's own machine none is needed."  # noqa: S105
+_TOKEN_HINT = "Log in: cybercorp login. Or check CYBERCORP_TOKEN, --token-file or the profile."  # noqa: S105
 _CODES: tuple[tuple[type[CyberCorpError], int], ...] = (
     (MalformedMessageError, FAILED),  # an unreadable answer is no fault of who asked
     (InvalidInputError, USAGE),

@@ -66,6 +66,17 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         """Raise what a client would raise where no server is known or its credential is no use; loads no client."""
         self.credential()
 
+    def check_logged_in(self) -> None:
+        """Raise UnauthenticatedError where there is no token to show, and all that `check_server_known` does."""
+        credential = self.credential()
+        if credential.token:
+            return
+        from cybercorp.client.authorization import logged_out
+        from cybercorp.client.session_store import SessionStore
+
+        if not credential.profile or SessionStore(credential.profile).load() is None:
+            raise logged_out(credential.profile or credential.url)
+
     def credential(self) -> Credential:
         """The address and token of the chosen server. Raises AccessError, UnreachableError; loads no client."""
         from cybercorp.client.profiles import find_credential

@@ -24,6 +24,10 @@ class Authorization(Protocol):
         """Empty where there is none. Raises UnauthenticatedError where a session is over."""
         ...
 
+    def refused(self, token: str) -> bool:
+        """The server did not take this token. True where `token` should be asked once more."""
+        ...
+
 
 class FixedToken:
     """A token that was given, or found in a file: it is sent as it is."""
@@ -33,6 +37,9 @@ class FixedToken:
 
     async def token(self) -> str:
         return self._token
+
+    def refused(self, token: str) -> bool:
+        return False
 
 
 class SessionToken:
@@ -46,14 +53,20 @@ class SessionToken:
         self._renew = renew
         self._blocking = blocking
         self._session: StoredSession | None = None
+        self._refused = ""
 
     async def token(self) -> str:
         session = self._session or self._store.load()
-        if session is not None and not _is_due(session):
+        if session is not None and not self._is_due(session):
             self._session = session
             return session.access_token
         self._session = await self._renewed()
         return self._session.access_token
+
+    def refused(self, token: str) -> bool:
+        """Read anew what is kept, for somebody may have logged in again; the same token is not sent again."""
+        self._session, self._refused = None, token
+        return True
 
     async def _renewed(self) -> StoredSession:
         deadline = time.monotonic() + _WAIT_S
@@ -62,7 +75,7 @@ class SessionToken:
                 session = self._store.load()
                 if session is None:
                     raise logged_out(self._store.profile)
-                if not _is_due(session):
+                if not self._is_due(session):
                     return session
                 if mine or time.monotonic() > deadline:
                     return await self._ask(session)
@@ -75,13 +88,22 @@ class SessionToken:
 
     async def _ask(self, session: StoredSession) -> StoredSession:
         try:
-            tokens = await self._renew(session.refresh_token)
+            made = stored_session(session.url, await self._renew(session.refresh_token))
         except UnauthenticatedError:
+            made = None
+        # A log-in, a log-out or another renewal in the meantime counts: it is newer than what was asked for.
+        kept = self._store.load()
+        if kept is not None and kept.refresh_token != session.refresh_token:
+            return kept
+        if kept is None or made is None:
             self._store.remove()
-            raise logged_out(self._store.profile) from None
-        made = stored_session(session.url, tokens)
+            raise logged_out(self._store.profile)
         self._store.save(made)
         return made
+
+    def _is_due(self, session: StoredSession) -> bool:
+        over = SystemClock().now_ms() >= session.access_until_ms - RENEW_BEFORE_MS
+        return over or session.access_token == self._refused
 
 
 def stored_session(url: str, tokens: Tokens) -> StoredSession:
@@ -101,7 +123,3 @@ def logged_out(profile: str) -> UnauthenticatedError:
     return UnauthenticatedError(
         f"You are not logged in to '{profile}', or the session is over.", hint="Log in: cybercorp login."
     )
-
-
-def _is_due(session: StoredSession) -> bool:
-    return SystemClock().now_ms() >= session.access_until_ms - RENEW_BEFORE_MS

@@ -22,6 +22,7 @@ from cybercorp.core.errors import (
     InvalidInputError,
     LimitExceededError,
     StepUpRequiredError,
+    UnauthenticatedError,
     UnreachableError,
 )
 from cybercorp.protocol.logins import Account, Refresh, StepUp, Tokens
@@ -134,9 +135,28 @@ class HttpTransport:
         body: msgspec.Struct | None,
         token: str | None,
     ) -> AnswerT:
+        if token is not None:
+            return await self._ask(method, path, answer, params, body, token)
+        shown = await self.authorization.token()
+        try:
+            return await self._ask(method, path, answer, params, body, shown)
+        except UnauthenticatedError as error:  # a password or code that is wrong says so with a code of its own
+            if error.error_code != UnauthenticatedError.code or not self.authorization.refused(shown):
+                raise
+        return await self._ask(method, path, answer, params, body, await self.authorization.token())
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        answer: type[AnswerT],
+        params: Params,
+        body: msgspec.Struct | None,
+        token: str,
+    ) -> AnswerT:
         sent = msgspec.json.encode(body) if body is not None else None
         headers = {"Content-Type": "application/json"} if sent is not None else {}
-        headers |= await self._bearer(token)
+        headers |= _bearer(token)
         try:
             options: dict[str, Any] = {"params": present(params), "content": sent, "headers": headers}
             try:
@@ -158,7 +178,7 @@ class HttpTransport:
         Raises as `call` does. Where the server breaks off, the body simply ends: check that it is whole.
         """
         try:
-            headers = await self._bearer(None)
+            headers = _bearer(await self.authorization.token())
             request = self._client.build_request("GET", path, params=present(params), headers=headers)
             if isinstance(self._client, httpx.Client):
                 with contextlib.closing(self._client.send(request, stream=True)) as response:
@@ -185,7 +205,7 @@ class HttpTransport:
         """
         begun = False
         try:
-            headers = await self._bearer(None)
+            headers = _bearer(await self.authorization.token())
             request = self._client.build_request("GET", path, params=present(params), headers=headers)
             if isinstance(self._client, httpx.Client):
                 with contextlib.closing(self._client.send(request, stream=True)) as response:
@@ -212,10 +232,6 @@ class HttpTransport:
                     code="cut",
                 ) from error
             raise self._unreachable(error) from error
-
-    async def _bearer(self, token: str | None) -> dict[str, str]:
-        sent = await self.authorization.token() if token is None else token
-        return {"Authorization": f"Bearer {sent}"} if sent else {}
 
     async def _look_for_backup(self) -> None:
         """The authority may have been rotated: trust the one that is pinned now. Raises UntrustedServerError."""
@@ -280,3 +296,7 @@ class HttpTransport:
             self._client.close()
         else:
             await self._client.aclose()
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"} if token else {}

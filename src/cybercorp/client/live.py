@@ -25,7 +25,13 @@ from cybercorp.client.calls import REQUEST_HEADERS
 from cybercorp.client.failures import closed, is_hopeless, refused
 from cybercorp.client.inbox import ConnectionState, Inbox, Update
 from cybercorp.client.trust import is_verification, make_context, untrusted_certificate
-from cybercorp.core.errors import CyberCorpError, InternalError, InvalidInputError, VersionMismatchError
+from cybercorp.core.errors import (
+    CyberCorpError,
+    InternalError,
+    InvalidInputError,
+    UnauthenticatedError,
+    VersionMismatchError,
+)
 from cybercorp.protocol.live import EventsUpdate, Subscribe, Subscribed, Topic, Unsubscribe
 from cybercorp.protocol.registry import Codec, Direction
 from cybercorp.protocol.servers import MAX_MESSAGE_BYTES, SUBPROTOCOL_MSGPACK
@@ -146,10 +152,18 @@ class LiveConnection:
         return self._backoff.failed(lasted_s=loop.time() - opened_at, hopeless=is_hopeless(failure)), failure
 
     async def _open(self) -> ClientConnection:
+        token = await self._authorization.token()
+        try:
+            return await self._open_with(token)
+        except UnauthenticatedError:
+            if not self._authorization.refused(token):
+                raise
+        return await self._open_with(await self._authorization.token())
+
+    async def _open_with(self, token: str) -> ClientConnection:
         url = self._credential.url
         context = await asyncio.to_thread(make_context, self._credential) if url.startswith("https:") else None
         options: dict[str, Any] = {"ssl": context} if context else {}
-        token = await self._authorization.token()
         try:
             socket = await connect(
                 websocket_url(url, LIVE_PATH),

@@ -136,6 +136,60 @@ async def test_a_session_that_is_over_is_forgotten(tmp_path: Path) -> None:
     assert store.load() is None
 
 
+async def test_a_refused_token_is_not_sent_again(tmp_path: Path) -> None:
+    """That of a newer log-in is taken; where there is none, the session is renewed, or forgotten where it is over."""
+    store, asked = SessionStore("prod", tmp_path), []
+    later = SystemClock().now_ms() + 300_000
+    store.save(session(later))
+
+    async def renew(token: str) -> Tokens:
+        asked.append(token)
+        raise UnauthenticatedError("over")
+
+    token = SessionToken(store, renew, blocking=False)
+    assert await token.token() == "access of ccr_1"
+    store.save(session(later, refresh="ccr_2"))
+    assert token.refused("access of ccr_1")
+    assert await token.token() == "access of ccr_2"
+    assert not asked
+    assert token.refused("access of ccr_2")
+    with pytest.raises(UnauthenticatedError, match="not logged in"):
+        await token.token()
+    assert asked == ["ccr_2"]
+    assert store.load() is None
+
+
+@pytest.mark.parametrize("over", [True, False])
+async def test_a_log_in_during_a_renewal_is_kept(tmp_path: Path, over: bool) -> None:
+    """Whatever the server says of the old session, the new one is neither overwritten nor forgotten."""
+    store = SessionStore("prod", tmp_path)
+    store.save(session())
+    newer = session(SystemClock().now_ms() + 300_000, refresh="ccr_9")
+
+    async def renew(token: str) -> Tokens:
+        store.save(newer)
+        if over:
+            raise UnauthenticatedError("over")
+        return answer(2)
+
+    assert await SessionToken(store, renew, blocking=False).token() == "access of ccr_9"
+    assert store.load() == newer
+
+
+async def test_a_log_out_during_a_renewal_stays(tmp_path: Path) -> None:
+    """The answer that comes after it brings nothing back."""
+    store = SessionStore("prod", tmp_path)
+    store.save(session())
+
+    async def renew(token: str) -> Tokens:
+        store.remove()
+        return answer(2)
+
+    with pytest.raises(UnauthenticatedError, match="not logged in"):
+        await SessionToken(store, renew, blocking=False).token()
+    assert store.load() is None
+
+
 def test_nothing_secret_in_what_is_shown() -> None:
     """Neither in a session's repr nor in an answer's."""
     assert "ccr_1" not in repr(session())

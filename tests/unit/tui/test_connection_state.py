@@ -48,6 +48,14 @@ def test_a_server_that_never_answered_is_no_stale_picture() -> None:
     assert connection.hint == "Start one with: cybercorp up."
 
 
+def test_a_server_that_wants_a_log_in_is_there() -> None:
+    """It is not said to be away; the words say what to do."""
+    connection, instant, _ = parts()
+    connection.lost("You are not logged in to 'prod'. Log in: cybercorp login.", 15.0, "unauthenticated")
+    assert text_of(badge(connection, instant)) == "✖ NO ACCESS"
+    assert "cybercorp login" in connection.trouble()
+
+
 def test_a_silent_server_is_stale_only_where_updates_are_due() -> None:
     """An open socket from which nothing comes is noticed after five seconds, unless nothing has to come."""
     connection, instant, clock = parts()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Annotated
 
@@ -20,6 +21,7 @@ from cybercorp.protocol.mfa import Factor, RecoveryCodes
 app = noun("Set up second factors, list and remove them.")
 
 _TRIES = 3
+_WHITE_ON_BLACK, _PLAIN = "\x1b[38;5;231;48;5;16m", "\x1b[0m"  # exact colours, which no theme of a terminal changes
 COLUMNS: tuple[Column[Factor], ...] = (
     Column(key="id", value=lambda factor: factor.id),
     Column(key="kind", value=lambda factor: str(factor.kind)),
@@ -98,7 +100,11 @@ def draw_code(uri: str) -> None:
     """The QR code on stderr, in half blocks: dark on light, whatever the terminal's colours are."""
     import segno
 
-    segno.make(uri, error="m").terminal(out=sys.stderr, border=2, compact=True)
+    drawn = io.StringIO()
+    segno.make(uri, error="m").terminal(out=drawn, border=2, compact=True)
+    for line in drawn.getvalue().splitlines():
+        sys.stderr.write(f"{_WHITE_ON_BLACK}{line}{_PLAIN}\n")
+    sys.stderr.flush()
 
 
 def _show_codes(codes: RecoveryCodes) -> None:

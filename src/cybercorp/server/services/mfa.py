@@ -114,7 +114,7 @@ class MfaService:
         """Ten new ones; the ones before are worth nothing. Raises ConflictError where there is no other factor."""
         user_id = principal.person()
         if not await self.kinds(user_id):
-            raise ConflictError("There is no second factor yet.", hint="Set one up: cybercorp mfa add totp.")
+            raise ConflictError("There is no second factor yet.", hint="Set one up: cybercorp mfa add.")
         await self._audit.record("mfa.recovery_codes", actor=principal, target_kind="user", target=principal.name)
         return await self._make_recovery_codes(user_id)
 

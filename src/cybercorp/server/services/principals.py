@@ -63,7 +63,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
         if self._lacks_factor(permission):
             raise ForbiddenError(
                 "This needs a second factor, and this session was begun without one.",
-                hint="Set one up and log in again: cybercorp mfa add totp, cybercorp login.",
+                hint="Set one up and log in again: cybercorp mfa add, cybercorp login.",
                 code="mfa_required",
             )
 

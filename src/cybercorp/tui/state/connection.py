@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from cybercorp.core.clock import Clock
-from cybercorp.core.errors import CyberCorpError
+from cybercorp.core.errors import CyberCorpError, UnauthenticatedError
 from cybercorp.security.display import safe_text
 from cybercorp.tui.state.instant import InstantModel, describe_instant
 from cybercorp.tui.state.lines import Line, Run, Tone
@@ -70,6 +70,11 @@ class ConnectionModel:
     def is_open(self) -> bool:
         return self.phase is Phase.OPEN
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether the server is there, and wants a log-in first."""
+        return self.code == UnauthenticatedError.code
+
     def stale_s(self) -> int | None:
         """How long the picture has been old: None while it is fresh, or before there was one."""
         if self._heard_at is None or self.phase is Phase.CONNECTING:
@@ -119,7 +124,9 @@ def badge(connection: ConnectionModel, instant: InstantModel, *, silent_s: int |
         return [Run(f"◌ STALE {format_short_age(max(stale or 0, silent_s or 0))}", Tone.TITLE)]
     if mood is Mood.LIVE:
         return [Run("●", Tone.GOOD), Run(" LIVE", Tone.TITLE)]
-    return [Run("◌ CONNECTING" if connection.phase is Phase.CONNECTING else "✖ NO SERVER", Tone.TITLE)]
+    if connection.phase is Phase.CONNECTING:
+        return [Run("◌ CONNECTING", Tone.TITLE)]
+    return [Run("✖ NO ACCESS" if connection.is_refused else "✖ NO SERVER", Tone.TITLE)]
 
 
 def format_short_age(seconds: int) -> str:

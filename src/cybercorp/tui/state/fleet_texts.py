@@ -57,7 +57,7 @@ def _nothing_yet(connection: ConnectionModel, instant: InstantModel, problem: st
         retry = connection.retry_s()
         when = "" if retry is None else "Trying again now…" if retry == 0 else f"Trying again in {retry} s."
         return (
-            "✖ The server cannot be reached",
+            "✖ The server does not let you in" if connection.is_refused else "✖ The server cannot be reached",
             (connection.reason, connection.hint, when),
             "ctrl+r tries now · q quits",
         )
