@@ -11,7 +11,7 @@ from cybercorp.protocol.live import Topic
 from cybercorp.protocol.problems import Problem
 from cybercorp.tui.screens.fleet import FleetScreen
 from cybercorp.tui.screens.host import HostScreen
-from cybercorp.tui.screens.join import JoinDialog
+from cybercorp.tui.screens.join import JoinDialog, join_command
 from cybercorp.tui.widgets.fleet_table import FleetTable
 from tests.unit.tui.dashboards import Seat, dashboard
 from tests.unit.tui.fake_client import START_MS, FakeClient, summary
@@ -245,6 +245,13 @@ async def test_no_news_is_no_silence_where_none_is_due() -> None:
         await seat.pilot.pause()
         await seat.tick(6)
         assert "◌ STALE 6 s" in seat.lines()[0]
+
+
+def test_the_join_command_names_the_key_of_the_authority() -> None:
+    """Another machine then talks to this server and to no other; without an authority there is no pin."""
+    made = join_command("https://monitor:8765", "cce_x", ["sha256:a", "sha256:backup"])
+    assert made == "cybercorp agent join https://monitor:8765 --pin sha256:a --token cce_x"
+    assert join_command("http://a:1", "cce_x") == "cybercorp agent join http://a:1 --token cce_x"
 
 
 async def test_no_server_is_a_designed_screen() -> None:

@@ -165,7 +165,7 @@ class FleetScreen(DashboardScreen):
         except CyberCorpError as error:
             self.notify(str(error), title="No join command", severity="error", markup=False)
             return
-        command = join_command(client.url, enrolment.token)
+        command = join_command(client.url, enrolment.token, enrolment.pins)
         self.app.copy_to_clipboard(command)
         self.table.invitation = command
         self._show()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from typing import ClassVar
 from urllib.parse import urlsplit
 
@@ -18,9 +19,10 @@ from cybercorp.tui.screens.dialog import Dialog
 _LOOPBACK = ("127.", "localhost", "::1", "[::1]")
 
 
-def join_command(url: str, token: str) -> str:
-    """What to run on the other machine."""
-    return f"cybercorp agent join {shlex.quote(url)} --token {shlex.quote(token)}"
+def join_command(url: str, token: str, pins: Sequence[str] = ()) -> str:
+    """What to run on the other machine; the first pin is by what it knows the server."""
+    pin = f" --pin {shlex.quote(pins[0])}" if pins else ""
+    return f"cybercorp agent join {shlex.quote(url)}{pin} --token {shlex.quote(token)}"
 
 
 class JoinDialog(Dialog[None]):
