@@ -37,7 +37,13 @@ class FaultyServer:
                 stderr=log,
                 cwd=self.folder,
             )
-        wait_until(lambda: is_ready(self.url), "the server is ready again", READY_S)
+        process = self.process
+        try:
+            wait_until(lambda: is_ready(self.url) or process.poll() is not None, "the server is ready again", READY_S)
+            assert process.poll() is None, (self.folder / "server.log").read_text()[-2000:]
+        except BaseException:
+            self.kill()
+            raise
 
     def kill(self) -> None:
         """kill -9."""

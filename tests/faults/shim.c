@@ -5,11 +5,14 @@
  *   FAULT_ROOT      files below this folder are watched
  *   FAULT_DURABLE   after each successful fsync of a watched file, its copy here is what a power cut would leave
  *
+ * A rename is durable once its folder is synced; until then FILE.renamed here is what a power cut may leave as FILE.
+ *
  * A failed fsync drops the pages it could not write, as Linux does: what was dirty then is not durable afterwards
  * although a later fsync succeeds, unless it is written again. Sectors are compared with a copy made at the failure, in
  * which a write that comes later, also of the same bytes, is marked.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -40,6 +43,7 @@ static const char *root, *durable;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int (*real_clock_gettime)(clockid_t, struct timespec *);
 static int (*real_fsync)(int), (*real_fdatasync)(int);
+static int (*real_rename)(const char *, const char *);
 static ssize_t (*real_write)(int, const void *, size_t);
 static ssize_t (*real_pwrite)(int, const void *, size_t, off_t);
 static volatile int something_lost;
@@ -48,6 +52,7 @@ __attribute__((constructor)) static void start(void) {
     real_clock_gettime = dlsym(RTLD_NEXT, "clock_gettime");
     real_fsync = dlsym(RTLD_NEXT, "fsync");
     real_fdatasync = dlsym(RTLD_NEXT, "fdatasync");
+    real_rename = dlsym(RTLD_NEXT, "rename");
     real_write = dlsym(RTLD_NEXT, "write");
     real_pwrite = dlsym(RTLD_NEXT, "pwrite64");
     root = getenv("FAULT_ROOT");
@@ -87,20 +92,35 @@ time_t time(time_t *out) {
     return now.tv_sec;
 }
 
-/* The name of a watched file below the root, or 0. */
-static int watched(int fd, char *name) {
-    char link[64], path[PATH_MAX];
-    if (!root || !durable) return 0;
+/* The path of an open file, or 0. */
+static int path_of(int fd, char *path) {
+    char link[64];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t length = readlink(link, path, sizeof path - 1);
+    ssize_t length = readlink(link, path, PATH_MAX - 1);
     if (length <= 0) return 0;
     path[length] = 0;
+    return 1;
+}
+
+/* The name of a watched file, one right below the root, or 0. */
+static int watched_path(const char *path, char *name) {
+    if (!root || !durable) return 0;
     size_t skip = strlen(root);
     if (strncmp(path, root, skip) || path[skip] != '/') return 0;
-    for (char *c = path + skip + 1; *c; c++)
+    for (const char *c = path + skip + 1; *c; c++)
         if (*c == '/') return 0;
     strcpy(name, path + skip + 1);
     return 1;
+}
+
+static int watched(int fd, char *name) {
+    char path[PATH_MAX];
+    return root && durable && path_of(fd, path) && watched_path(path, name);
+}
+
+static int is_root(int fd) {
+    char path[PATH_MAX];
+    return root && durable && path_of(fd, path) && !strcmp(path, root);
 }
 
 static char *slurp(int fd, size_t *size) {
@@ -141,7 +161,7 @@ static void spill(const char *path, const char *data, size_t size) {
         at += put;
     }
     close(fd);
-    if (rename(made, path)) abort();
+    if (real_rename(made, path)) abort();
 }
 
 /* The lost sectors are those that are still as they were at the failure: they keep what was durable before. */
@@ -215,8 +235,51 @@ ssize_t write(int fd, const void *data, size_t size) {
     return done;
 }
 
+/* What was renamed so far is durable under its new name. */
+static void keep_names(void) {
+    char from[PATH_MAX + 1024], to[PATH_MAX + 1024];
+    DIR *folder = opendir(durable);
+    for (struct dirent *one; folder && (one = readdir(folder));) {
+        size_t length = strlen(one->d_name), end = sizeof ".renamed" - 1;
+        if (length <= end || strcmp(one->d_name + length - end, ".renamed")) continue;
+        snprintf(from, sizeof from, "%s/%s", durable, one->d_name);
+        snprintf(to, sizeof to, "%s/%.*s", durable, (int)(length - end), one->d_name);
+        if (real_rename(from, to)) abort();
+    }
+    if (folder) closedir(folder);
+}
+
+static int watched_name(const char *path, char *name) {
+    char folder[PATH_MAX], whole[2 * PATH_MAX + 1];
+    if (*path == '/') return watched_path(path, name);
+    if (!getcwd(folder, sizeof folder)) return 0;
+    snprintf(whole, sizeof whole, "%s/%s", folder, path);
+    return watched_path(whole, name);
+}
+
+int rename(const char *from, const char *to) {
+    char old[PATH_MAX], new[PATH_MAX], kept[PATH_MAX + 64], renamed[PATH_MAX + 64];
+    int answer = real_rename(from, to), why = errno;
+    if (answer == 0 && watched_name(from, old) && watched_name(to, new)) {
+        pthread_mutex_lock(&lock);
+        snprintf(kept, sizeof kept, "%s/%s", durable, old);
+        snprintf(renamed, sizeof renamed, "%s/%s.renamed", durable, new);
+        real_rename(kept, renamed); /* where the file itself was never synced there is nothing to keep */
+        pthread_mutex_unlock(&lock);
+    }
+    errno = why;
+    return answer;
+}
+
 static int synced(int fd, int (*really)(int)) {
     char name[PATH_MAX];
+    if (is_root(fd)) {
+        int answer = really(fd);
+        pthread_mutex_lock(&lock);
+        if (answer == 0) keep_names();
+        pthread_mutex_unlock(&lock);
+        return answer;
+    }
     if (!watched(fd, name)) return really(fd);
     pthread_mutex_lock(&lock);
     int64_t number = control ? ++control->syncs : 0;

@@ -70,14 +70,23 @@ class Shim:
         """What is on the disk after a power cut (the processes are killed already), as a new folder `target`.
 
         What was synced is there. Of what was written later, each sector is there or not, as chance has it: a disk
-        writes in the order it likes. Files that were never synced are there in part or not at all.
+        writes in the order it likes. Files that were never synced are there in part or not at all. A file that took
+        another's place is the new one or the old one, until its folder was synced.
         """
         target.mkdir(parents=True)
         for path in sorted(self.watched.iterdir()):
             if path.name.endswith("-shm") or not path.is_file():
                 continue  # shared memory is made anew
             live = path.read_bytes()
-            kept_path = self.durable / path.name
+            kept_path, renamed = self.durable / path.name, self.durable / f"{path.name}.renamed"
+            if renamed.exists():
+                if chance.random() < 0.5:
+                    kept_path = renamed
+                elif kept_path.exists():
+                    shutil.copy2(kept_path, target / path.name)
+                    continue
+                else:
+                    continue
             if not kept_path.exists() and chance.random() < 0.5:
                 continue
             kept = kept_path.read_bytes() if kept_path.exists() else b""
@@ -90,3 +99,4 @@ class Shim:
                         part = live[at : at + SECTOR][: len(made) - at]
                         made[at : at + len(part)] = part
             (target / path.name).write_bytes(made)
+            (target / path.name).chmod(path.stat().st_mode)

@@ -80,3 +80,25 @@ def test_what_is_written_again_after_a_failed_sync_can_become_durable(shim: Shim
         "os.pwrite(f.fileno(), b'1' * 512, 512); os.fsync(f.fileno())",
     )
     assert (shim.durable / "a").read_bytes() == bytes(512) + b"1" * 512
+
+
+@pytest.mark.parametrize("synced", [False, True])
+def test_a_new_name_is_durable_once_its_folder_is_synced(shim: Shim, synced: bool) -> None:
+    """Until then a power cut leaves the old file or the new one, as a whole; a first file or none."""
+    write = "f = open('{0}', 'wb'); f.write(b'{1}' * 1024); f.flush(); os.fsync(f.fileno()); f.close()\n"
+    sync = "d = os.open('.', os.O_RDONLY); os.fsync(d)\n" if synced else ""
+    run(
+        shim,
+        write.format("a", 1)
+        + write.format("a.new", 2)
+        + write.format("b.new", 3)
+        + f"os.replace('a.new', 'a'); os.rename('b.new', 'b')\n{sync}",
+    )
+    seen = set()
+    for seed in range(40):
+        target = shim.durable.parent / f"cut-{seed}"
+        shim.cut_power(target, random.Random(seed))
+        first = target / "b"
+        seen.add(((target / "a").read_bytes(), first.read_bytes() if first.exists() else b""))
+    old, new, third = b"1" * 1024, b"2" * 1024, b"3" * 1024
+    assert seen == ({(new, third)} if synced else {(old, b""), (old, third), (new, b""), (new, third)})

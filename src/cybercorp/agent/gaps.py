@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from cybercorp.protocol.agents import Record, RecordType
+from cybercorp.protocol.decoding import UNREADABLE
 from cybercorp.protocol.events import AgentEvent, EventKind, Severity
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -71,5 +72,5 @@ def read_gap(type: int, body: bytes) -> Gap | None:
         if event.kind != EventKind.SAMPLES_DROPPED:
             return None
         return msgspec.convert(event.attributes, Gap, strict=False)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None

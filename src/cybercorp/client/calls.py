@@ -13,6 +13,7 @@ import msgspec
 
 from cybercorp.core.errors import CyberCorpError, MalformedMessageError, NotFoundError, VersionMismatchError
 from cybercorp.core.version import VERSION
+from cybercorp.protocol.decoding import UNREADABLE
 from cybercorp.protocol.problems import Problem, error_of
 from cybercorp.protocol.servers import PROTOCOL_HEADER, PROTOCOL_VERSION
 
@@ -91,7 +92,7 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes, answer: ty
     try:
         value: AnswerT = decoder.decode(body, type=answer)
         return value
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise MalformedMessageError(
             f"The answer of the server could not be read: {str(error)[:200]}.",
             hint="Install the same CyberCorp version on both sides.",
@@ -116,7 +117,7 @@ def read_problem(status: int, headers: Mapping[str, str], body: bytes) -> CyberC
     try:
         decoder = msgspec.msgpack if _media_type(headers) == MSGPACK_MEDIA_TYPE else msgspec.json
         return error_of(decoder.decode(body, type=Problem))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return MalformedMessageError(f"The server answered {status} without saying why.", hint="Read the server's log.")
 
 

@@ -17,6 +17,7 @@ import msgspec
 from cybercorp.core.errors import AccessError, SettingsError, StorageUnwritableError
 from cybercorp.core.paths import config_dir as default_config_dir
 from cybercorp.core.paths import ensure_private_dir, write_private_file
+from cybercorp.protocol.decoding import UNREADABLE
 
 FOLDER = "sessions"
 KEYRING_SERVICE = "cybercorp"
@@ -67,7 +68,7 @@ class SessionStore:
                 hint="Log out and in again: cybercorp logout, cybercorp login.",
                 code="credential_exposed",
             )
-        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+        with contextlib.suppress(*UNREADABLE):
             placed = msgspec.json.decode(text, type=_InKeyring)
             kept = _from_keyring(f"{self.profile} {placed.url}") if placed.keyring else None
             if kept is None:
@@ -75,7 +76,7 @@ class SessionStore:
             text = kept.encode()
         try:
             return msgspec.json.decode(text, type=StoredSession)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             raise SettingsError(
                 f"The session {self.path} is damaged.", hint="Log in again: cybercorp login."
             ) from error
@@ -91,7 +92,7 @@ class SessionStore:
     def remove(self) -> bool:
         """Forget it; False where there was none."""
         if self._is_in_keyring():
-            with contextlib.suppress(msgspec.DecodeError, OSError):
+            with contextlib.suppress(*UNREADABLE, OSError):
                 placed = msgspec.json.decode(self.path.read_bytes(), type=_InKeyring)
                 _forget_in_keyring(f"{self.profile} {placed.url}")
         try:
@@ -117,7 +118,7 @@ class SessionStore:
     def _is_in_keyring(self) -> bool:
         try:
             return msgspec.json.decode(self.path.read_bytes()[:_MAX_BYTES], type=_InKeyring).keyring
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        except (OSError, *UNREADABLE):
             return False
 
 

@@ -41,7 +41,10 @@ def ensure_private_dir(path: Path) -> Path:
 
 
 def write_private_file(path: Path, text: str) -> None:
-    """Write `text` so that only this user can read it (0600) and a crash leaves the old file or the new one."""
+    """Write `text` so that only this user can read it (0600).
+
+    A crash, also of the machine, leaves the old file or the new one; after the return it leaves the new one.
+    """
     ensure_private_dir(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -51,6 +54,7 @@ def write_private_file(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        sync_dir(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -58,3 +62,17 @@ def write_private_file(path: Path, text: str) -> None:
             f"{path} cannot be written: {error.strerror or error}.",
             hint="Free some space or mend its rights.",
         ) from error
+
+
+def sync_dir(path: Path) -> None:
+    """Make durable which files a folder holds (fsync(2)): a new or renamed file can be lost with its name.
+
+    Raises OSError. Does nothing on Windows, which opens no folders.
+    """
+    if os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

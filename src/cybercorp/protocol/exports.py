@@ -17,6 +17,7 @@ from typing import TypeVar
 import msgspec
 
 from cybercorp.core.errors import MalformedMessageError, UnreachableError
+from cybercorp.protocol.decoding import UNREADABLE
 from cybercorp.protocol.metrics import MetricKind, Series
 from cybercorp.protocol.problems import Problem, error_of
 
@@ -122,7 +123,7 @@ class ExportReader:
             del self._pending[: _LENGTH.size + length]
             try:
                 frame = self._decoder.decode(packed)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except UNREADABLE as error:
                 raise _malformed(str(error)[:200]) from error
             if isinstance(frame, ExportFailed):
                 raise error_of(frame.problem)

@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from cybercorp.core.errors import MalformedMessageError, VersionMismatchError
+from cybercorp.protocol.decoding import UNREADABLE
 from cybercorp.protocol.hosts import HostFacts
 from cybercorp.protocol.metrics import Series
 
@@ -222,7 +223,7 @@ class FrameReader:
             raise damaged("a frame does not match its checksum")
         try:
             frame: Frame = msgspec.msgpack.decode(payload, type=made)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise damaged(f"a frame cannot be read ({str(error)[:100]})") from error
         if self._first is not isinstance(frame, Manifest):
             raise damaged("its frames are out of order")

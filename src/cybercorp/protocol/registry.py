@@ -13,6 +13,7 @@ import msgspec
 
 from cybercorp.core.errors import MalformedMessageError, VersionMismatchError
 from cybercorp.protocol import agents, live
+from cybercorp.protocol.decoding import UNREADABLE
 from cybercorp.protocol.permissions import Permission
 from cybercorp.protocol.problems import Problem
 from cybercorp.protocol.processes import ProcessTable
@@ -133,7 +134,7 @@ class Codec:
             raise MalformedMessageError("A text arrived where MessagePack is spoken.", hint="Send binary messages.")
         try:
             envelope: Envelope = self._envelope.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise MalformedMessageError(
                 f"A message could not be read: {str(error)[:200]}.", hint="Send {v, id, kind, payload}."
             ) from error
@@ -154,7 +155,7 @@ class Codec:
     def decode_payload(self, envelope: Envelope) -> Any:
         try:
             return self._payloads[envelope.kind].decode(envelope.payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise MalformedMessageError(
                 f"The payload of '{envelope.kind}' could not be read: {str(error)[:200]}.",
                 hint="Update the sender.",

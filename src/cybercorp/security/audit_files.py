@@ -10,6 +10,7 @@ import msgspec
 
 from cybercorp.core.errors import InvalidInputError, StorageCorruptError, StorageError
 from cybercorp.protocol.audit import AuditCheckpoint, AuditLine, AuditVerification, row_of
+from cybercorp.protocol.decoding import UNREADABLE
 from cybercorp.security.audit_chain import ChainCheck, is_signed
 from cybercorp.security.display import safe_text
 
@@ -32,7 +33,7 @@ def read_lines(path: Path, size: int | None = None) -> Iterator[AuditLine]:
                     return  # the part of a line that a crash left, or what came later
                 try:
                     yield decoder.decode(line)
-                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                except UNREADABLE as error:
                     raise StorageCorruptError(
                         f"Line {number} of {safe_text(str(path), 300)} is no line of an audit trail.",
                         hint="Compare it with a copy.",

@@ -14,6 +14,7 @@ import msgspec
 
 from cybercorp.core.errors import AccessError, InvalidInputError
 from cybercorp.core.paths import write_private_file
+from cybercorp.protocol.decoding import UNREADABLE
 
 OWNER_FILE = "owner.json"
 AGENT_FILE = "agent.json"
@@ -65,7 +66,7 @@ def read_credential(path: Path) -> Credential | None:
         )
     try:
         return msgspec.json.decode(text, type=Credential)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise InvalidInputError(
             f"The credential {path} is damaged.", hint="Delete it; the server makes a new one when it starts."
         ) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 
 from cybercorp.security.tokens import MAX_ACCESS_LENGTH
 
@@ -23,6 +22,6 @@ def basic_password(header: str | None) -> str | None:
         return None
     try:
         _, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         return None
     return password or None

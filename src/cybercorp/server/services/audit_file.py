@@ -15,6 +15,7 @@ import msgspec
 
 from cybercorp.core.errors import StorageError, StorageFullError
 from cybercorp.protocol.audit import AuditLine
+from cybercorp.protocol.decoding import UNREADABLE
 
 _FULL = (28, 122)  # ENOSPC, EDQUOT
 _BLOCK = 65536
@@ -96,7 +97,7 @@ class AuditFile:
             start = _line_start(self._descriptor, end - 1)
             try:
                 line = msgspec.json.decode(_read(self._descriptor, end - start, start), type=AuditLine)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except UNREADABLE:
                 return None  # damaged, which `verify` tells
             if line.record is not None:
                 return line.record.id

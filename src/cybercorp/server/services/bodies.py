@@ -8,6 +8,7 @@ import msgspec
 
 from cybercorp.core.errors import MalformedMessageError
 from cybercorp.protocol.agents import Record
+from cybercorp.protocol.decoding import UNREADABLE
 from cybercorp.protocol.events import AgentEvent
 from cybercorp.protocol.processes import ProcessTable
 from cybercorp.server.services.fleet import LiveHost
@@ -56,7 +57,7 @@ def read_event(host: LiveHost, record: Record, now_ms: int) -> NewEvent:
 def _decode(decoder: msgspec.msgpack.Decoder[DecodedT], record: Record) -> DecodedT:
     try:
         return decoder.decode(record.body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise MalformedMessageError(
             f"The body of record {record.seq} could not be read: {str(error)[:200]}.", hint="Update the agent."
         ) from error

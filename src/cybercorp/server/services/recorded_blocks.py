@@ -17,6 +17,7 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
+from cybercorp.protocol.decoding import UNREADABLE
 from cybercorp.protocol.recordings import MAX_BLOCK_BYTES, MAX_FRAME_BYTES, damaged
 from cybercorp.store.timeseries.rows import Floats, Integers
 
@@ -106,7 +107,7 @@ def unpack_items(data: bytes, size: int, count: int, kind: type[ItemT]) -> list[
     """The messages of a block, all of one kind. Raises MalformedMessageError."""
     try:
         found: list[ItemT] = msgspec.msgpack.decode(_unpack(data, size), type=list[kind])  # type: ignore[valid-type]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise damaged(f"a block cannot be read ({str(error)[:100]})") from error
     if len(found) != count:
         raise damaged("a block holds another number of entries than it says")

@@ -11,6 +11,7 @@ import msgspec
 from cybercorp.core.clock import Clock
 from cybercorp.core.errors import LimitExceededError, NotFoundError, TimeExpressionError
 from cybercorp.core.version import VERSION
+from cybercorp.protocol.decoding import UNREADABLE
 from cybercorp.protocol.events import Event
 from cybercorp.protocol.processes import ProcessTable
 from cybercorp.protocol.recordings import (
@@ -132,7 +133,7 @@ class RecordingService:
     ) -> Iterator[bytes]:
         waiting: list[ProcessTable] = []
         for body in self._store.process_tables(host.key, start_ms, until_ms + 1):
-            with contextlib.suppress(msgspec.DecodeError):  # stored as its agent sent it
+            with contextlib.suppress(*UNREADABLE):  # stored as its agent sent it
                 waiting.append(msgspec.msgpack.decode(body, type=ProcessTable))
             if len(waiting) >= _TABLES_AT_ONCE:
                 yield from self._table_frames(writer, tally, number, waiting)

@@ -22,6 +22,7 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
+from cybercorp.protocol.decoding import UNREADABLE
 from cybercorp.protocol.processes import ProcessChanges, ProcessTable
 from cybercorp.store.timeseries.encoding.columns import decode_column, encode_column
 from cybercorp.store.timeseries.encoding.integer_columns import decode_integers, encode_integers
@@ -82,7 +83,7 @@ class TablesReader:
         try:
             unpacked = zstandard.ZstdDecompressor().decompress(data[len(MAGIC) :], max_output_size=_MAX_BYTES)
             self._sections = msgspec.msgpack.decode(unpacked, type=_Sections)
-        except (zstandard.ZstdError, msgspec.DecodeError) as error:
+        except (zstandard.ZstdError, *UNREADABLE) as error:
             raise ValueError(f"the process tables cannot be read: {error}") from error
         self._whole = dict(self._sections.whole)
 
@@ -190,7 +191,7 @@ class TablesReader:
 def changes_of(bodies: Sequence[bytes]) -> Iterator[tuple[int, ProcessChanges]]:
     """The number of each table that tells of starts and exits, and what it tells."""
     for number, body in enumerate(bodies):
-        with contextlib.suppress(msgspec.DecodeError):
+        with contextlib.suppress(*UNREADABLE):
             found = _CHANGES.decode(body).changes
             if found is not None:
                 yield number, found
@@ -211,7 +212,7 @@ def _is_plain(body: bytes) -> bool:
     """Whether a table can be taken apart: typed, even, its processes in one order, its numbers within int64."""
     try:
         table = _DECODER.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return False
     if len({len(getattr(table, name)) for name in _COLUMNS}) != 1:
         return False

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from cybercorp.protocol.decoding import UNREADABLE
 from cybercorp.protocol.metrics import Catalogue
 from cybercorp.protocol.processes import ProcessChanges, ProcessTable
 from cybercorp.store.timeseries.encoding.chunks import PROCESSES, SAMPLES, ChunkReader, DamagedChunkError
@@ -44,7 +45,7 @@ class Instants:
             return None
         try:
             return msgspec.msgpack.decode(body, type=ProcessTable)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             return None  # stored as its agent sent it
 
     def nearest_processes(self, host: int, at_ms: int) -> tuple[int | None, int | None]:
