@@ -98,11 +98,11 @@ def test_a_second_host_joins_with_the_line_that_enroll_prints(tmp_path: Path) ->
     """`cybercorp enroll` prints a line that works when it is pasted, and the host appears."""
     with running_stack(tmp_path, "--no-agent", numbers=False) as stack:
         printed = stack.run("enroll").stdout
-        line = re.search(r"cybercorp (agent join \S+ --token \S+)", printed)
+        line = re.fullmatch(r"(CYBERCORP_TOKEN)=(\S+) cybercorp (agent join \S+)", printed.strip())
         assert line, printed
         joined = subprocess.Popen(
-            [*COMMAND, *line[1].split(), "--name", "web-1", "--state-dir", str(tmp_path / "web-1")],
-            env=stack.environment,
+            [*COMMAND, *line[3].split(), "--name", "web-1", "--state-dir", str(tmp_path / "web-1")],
+            env={**stack.environment, line[1]: line[2]},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

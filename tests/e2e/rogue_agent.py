@@ -67,11 +67,11 @@ class RogueAgent:
 
     def __init__(self, url: str, owner_token: str, name: str = "evil-1") -> None:
         owner = {"Authorization": f"Bearer {owner_token}"}
-        enrolment = httpx.post(f"{url}/api/v1/agents/enrolments", json={"uses": 1}, headers=owner).raise_for_status()
+        enrolment = httpx.post(f"{url}/api/v1/agents/enrolments", json={}, headers=owner).raise_for_status()
         joined = httpx.post(
             f"{url}/api/v1/agents/enrol",
             json={"name": name, "facts": msgspec.to_builtins(self.facts())},
-            headers={"Authorization": f"Bearer {enrolment.json()['token']}"},
+            headers={"Authorization": f"Bearer {enrolment.json()['tokens'][0]}"},
         ).raise_for_status()
         self.name, self.token = name, str(joined.json()["token"])
         self.address = url.replace("http://", "ws://") + "/api/v1/agents/connect"

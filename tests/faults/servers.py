@@ -101,11 +101,10 @@ class FaultyServer:
         return check_ledger(agents, self.stored(agents), storage["samples_total"])
 
     def _enrol(self, count: int) -> list[str]:
-        made = httpx.post(f"{self.url}/api/v1/agents/enrolments", headers=self.owner, json={"uses": count})
-        bearer = {"Authorization": f"Bearer {made.raise_for_status().json()['token']}"}
+        made = httpx.post(f"{self.url}/api/v1/agents/enrolments", headers=self.owner, json={"count": count})
         tokens = []
-        for number in range(1, count + 1):
-            body = {"name": f"ledger-{number}"}
+        for number, token in enumerate(made.raise_for_status().json()["tokens"], 1):
+            bearer, body = {"Authorization": f"Bearer {token}"}, {"name": f"ledger-{number}"}
             joined = httpx.post(f"{self.url}/api/v1/agents/enrol", headers=bearer, json=body).raise_for_status()
             tokens.append(str(joined.json()["token"]))
         return tokens

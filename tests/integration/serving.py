@@ -167,7 +167,7 @@ class ServerThread:
         """An enrolment token."""
         answer = self.http.post("/api/v1/agents/enrolments", json=asked)
         assert answer.status_code == 201, answer.text
-        return str(answer.json()["token"])
+        return str(answer.json()["tokens"][0])
 
     def enrol(self, name: str, token: str | None = None) -> httpx.Response:
         """Join a host of this name."""

@@ -39,20 +39,34 @@ def test_a_token_is_used_once(server: ServerThread) -> None:
     assert names(server) == ["a"]
 
 
-def test_a_token_is_used_as_often_as_it_says(server: ServerThread) -> None:
-    """Three uses: three hosts, with the labels of the token."""
-    token = server.enrolment(uses=3, labels={"env": "prod"})
-    assert [server.enrol(name, token).status_code for name in "abcd"] == [201, 201, 201, 401]
+def test_many_hosts_have_a_token_each(server: ServerThread) -> None:
+    """Three tokens at once: three hosts, with the labels that were asked for, and not one more."""
+    made = server.http.post("/api/v1/agents/enrolments", json={"count": 3, "labels": {"env": "prod"}}).json()["tokens"]
+    assert len(set(made)) == 3
+    assert [server.enrol(name, token).status_code for name, token in zip("abc", made, strict=True)] == [201] * 3
+    assert [server.enrol("d", token).status_code for token in made] == [401] * 3
     assert names(server) == ["a", "b", "c"]
     assert [host["name"] for host in server.get("/api/v1/hosts", selector="env=prod")] == ["a", "b", "c"]
 
 
 def test_a_token_expires(server: ServerThread, clock: ShiftedClock) -> None:
-    """A second after its time it is worth nothing."""
-    token = server.enrolment(expires_in_s=60)
-    clock.shift_s += 61
-    assert server.enrol("a", token).status_code == 401
+    """A second after its time it is worth nothing; that is an hour where nothing else was asked for."""
+    for asked, seconds in (({"expires_in_s": 60}, 60), ({}, 3600)):
+        token = server.enrolment(**asked)
+        clock.shift_s += seconds
+        assert server.enrol("a", token).status_code == 401
     assert names(server) == []
+
+
+@pytest.mark.parametrize("asked", [{"expires_in_s": 3601}, {"count": 1001}, {"uses": 2}], ids=str)
+def test_no_token_is_for_many_hosts_or_for_long(server: ServerThread, asked: dict[str, int]) -> None:
+    """Longer than an hour and more than a thousand at once are refused; a token for several hosts there is not."""
+    answer = server.http.post("/api/v1/agents/enrolments", json=asked)
+    if "uses" in asked:
+        token = answer.json()["tokens"][0]
+        assert [server.enrol(name, token).status_code for name in "ab"] == [201, 401]
+    else:
+        assert (answer.status_code, problem(answer).code) == (400, "invalid_input")
 
 
 def test_ten_at_once_with_one_token(server: ServerThread) -> None:
@@ -66,11 +80,12 @@ def test_ten_at_once_with_one_token(server: ServerThread) -> None:
 
 def test_ten_at_once_with_one_name(server: ServerThread) -> None:
     """A name is given once, and who did not get it has not used the token up."""
-    token = server.enrolment(uses=10)
+    tokens = [server.enrolment() for _ in range(10)]
     with ThreadPoolExecutor(10) as pool:
-        answers = list(pool.map(lambda _: server.enrol("same", token).status_code, range(10)))
+        answers = list(pool.map(lambda token: server.enrol("same", token).status_code, tokens))
     assert sorted(answers) == [201, *[409] * 9]
-    assert [server.enrol(f"other-{i}", token).status_code for i in range(10)] == [*[201] * 9, 401]
+    again = [server.enrol(f"other-{i}", token).status_code for i, token in enumerate(tokens)]
+    assert sorted(again) == [*[201] * 9, 401]
 
 
 def test_a_name_that_is_taken(server: ServerThread) -> None:

@@ -86,11 +86,11 @@ def test_wrong_requests(server: ServerThread, method: str, path: str, status: in
         ("POST", "/api/v1/agents/enrolments", b"{", "invalid_input", ""),
         ("POST", "/api/v1/agents/enrolments", b"[]", "invalid_input", ""),
         ("POST", "/api/v1/agents/enrolments", b"\xff\xfe", "invalid_input", ""),
-        ("POST", "/api/v1/agents/enrolments", b'{"uses": "many"}', "invalid_input", "uses"),
-        ("POST", "/api/v1/agents/enrolments", b'{"uses": 0}', "invalid_input", "uses"),
-        ("POST", "/api/v1/agents/enrolments", b'{"expires_in_s": 9999999999999}', "invalid_input", "30 days"),
+        ("POST", "/api/v1/agents/enrolments", b'{"count": "many"}', "invalid_input", "count"),
+        ("POST", "/api/v1/agents/enrolments", b'{"count": 0}', "invalid_input", "one host"),
+        ("POST", "/api/v1/agents/enrolments", b'{"expires_in_s": 3601}', "invalid_input", "an hour"),
         ("POST", "/api/v1/agents/enrolments", b'{"labels": {"a=b": "c"}}', "invalid_input", "label"),
-        ("POST", "/api/v1/agents/enrolments", b'{"uses": 9999999999999999999999999}', "invalid_input", ""),
+        ("POST", "/api/v1/agents/enrolments", b'{"count": 9999999999999999999999999}', "invalid_input", ""),
         ("POST", "/api/v1/agents/enrolments", b'{"labels": ' + b'{"a":' * 5000, "invalid_input", ""),
         ("PATCH", "/api/v1/hosts/web-1", b'{"labels": {"": "x"}}', "invalid_input", "label"),
         ("PATCH", "/api/v1/hosts/web-1", b'{"labels": {"a": "\\u202e"}}', "invalid_input", "label"),
@@ -109,7 +109,7 @@ def test_wrong_bodies(server: ServerThread, method: str, path: str, body: bytes,
 def test_too_large_bodies(server: ServerThread) -> None:
     """More than 256 KiB is 413, with its length told before or not; just below it is read."""
     path, headers = "/api/v1/agents/enrolments", {"Content-Type": "application/json"}
-    large = b'{"uses": 1' + b" " * (256 * 1024) + b"}"
+    large = b'{"count": 1' + b" " * (256 * 1024) + b"}"
     check(server, "POST", path, 413, "limit_exceeded", content=large, headers=headers)
     check(
         server, "POST", path, 413, "limit_exceeded", content=iter([large[:100_000], large[100_000:]]), headers=headers

@@ -211,7 +211,7 @@ def test_a_signal_ends_it_quickly(
     token = msgspec.json.decode((tmp_path / "data" / "owner.json").read_bytes())["token"]
     headers = {"Authorization": f"Bearer {token}"}
     with httpx.Client(base_url=url, headers=headers, trust_env=False) as http:
-        enrolment = http.post("/api/v1/agents/enrolments", json={}).json()["token"]
+        enrolment = http.post("/api/v1/agents/enrolments", json={}).json()["tokens"][0]
         joining = {"Authorization": f"Bearer {enrolment}"}
         own = http.post("/api/v1/agents/enrol", headers=joining, json={"name": "a"}).json()["token"]
         agent, viewer = AgentPeer(url, own), Peer(url, "/api/v1/live", token)

@@ -44,10 +44,9 @@ def server(tmp_path: Path) -> Iterator[ServerThread]:
 @pytest.fixture
 def fleet(server: ServerThread) -> Iterator[list[AgentPeer]]:
     """Five hosts `a` … `e` with a CPU of 10 % … 50 %."""
-    token = server.enrolment(uses=5, labels={"env": "prod"})
     agents = []
     for number, name in enumerate("abcde", 1):
-        agent = server.agent(name, server.enrol(name, token).json()["token"])
+        agent = server.agent(name, server.enrol(name, server.enrolment(labels={"env": "prod"})).json()["token"])
         agent.announce()
         agent.samples(number / 10)
         agent.expect(Acknowledge)

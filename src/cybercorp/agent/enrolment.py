@@ -96,7 +96,7 @@ def join_when_possible(settings: AgentSettings, state_dir: Path, wake: Wake, log
     if settings.enrolment_token is None:
         raise NotFoundError(
             f"This agent has not joined a server yet: there is no {AGENT_FILE} in {state_dir}.",
-            hint="Make a token on the server with: cybercorp enroll. Then: cybercorp agent join URL --token TOKEN",
+            hint="On the server's side `cybercorp enroll` prints the line to paste here: … cybercorp agent join URL",
             code="not_enrolled",
         )
     backoff = Backoff(first_s=0.2, cap_s=5.0)

@@ -42,7 +42,7 @@ _WELCOME_S = 10.0
 _BATCH_BYTES = MAX_RECORDS_BYTES - 8 * 1024
 _CLOCKS_DIFFER_MS = 5_000
 _SAME_FAILURE_S = 300.0
-_JOIN_AGAIN = " If it stays so, join again with: cybercorp agent join URL --token TOKEN."
+_JOIN_AGAIN = " If it stays so, join again: cybercorp enroll, on the server's side, prints the command."
 
 Opener = Callable[[Credential, float], AgentConnection]
 

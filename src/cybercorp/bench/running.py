@@ -20,7 +20,7 @@ from cybercorp.client.asynchronous import AsyncClient
 from cybercorp.core.errors import CyberCorpError, InternalError
 
 AGENTS_A_WORKER = 5_000
-ENROLLING_AT_ONCE = 16
+ENROLLING_AT_ONCE, TOKENS_AT_ONCE = 16, 1_000
 SETTLE_S = 180.0
 Tell = Callable[[str, float | None], None]  # what is done now, and how much of it (0–1), None where nobody knows
 
@@ -209,13 +209,17 @@ async def _settle(client: AsyncClient, tell: Tell) -> float:
 
 
 async def _enrol(client: AsyncClient, count: int, tell: Tell) -> list[str]:
-    enrolment = await client.agents.create_enrolment(uses=count)
-    gate, done = asyncio.Semaphore(ENROLLING_AT_ONCE), 0
+    gate, done, left = asyncio.Semaphore(ENROLLING_AT_ONCE), 0, count
+    given: list[str] = []
+    while left:
+        made = await client.agents.create_enrolment(count=min(left, TOKENS_AT_ONCE))
+        given += made.tokens
+        left -= len(made.tokens)
 
     async def join(index: int) -> str:
         nonlocal done
         async with gate:
-            answer = await client.agents.enrol(enrolment.token, name_of(index), facts_of(index))
+            answer = await client.agents.enrol(given[index], name_of(index), facts_of(index))
         done += 1
         if done % 100 == 0:
             tell(f"joining: {done:,} agents", done / count)

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 
 from cybercorp.client.calls import Caller, complete
 from cybercorp.protocol.agents import EnrolAnswer, Enrolment, EnrolmentRequest, EnrolRequest
 from cybercorp.protocol.hosts import HostFacts
+
+
+def join_command(url: str, token: str, pins: Sequence[str] = ()) -> str:
+    """What to paste into a shell of the machine that joins; by the first pin it knows the server.
+
+    The token stands in the environment: a command line can be read by everybody on that machine.
+    """
+    pin = f" --pin {shlex.quote(pins[0])}" if pins else ""
+    return f"CYBERCORP_TOKEN={shlex.quote(token)} cybercorp agent join {shlex.quote(url)}{pin}"
 
 
 class AsyncAgents:
@@ -16,14 +26,16 @@ class AsyncAgents:
         self._caller = caller
 
     async def create_enrolment(
-        self, expires_in_s: int = 3600, uses: int = 1, labels: Mapping[str, str] | None = None
+        self, expires_in_s: int = 3600, count: int = 1, labels: Mapping[str, str] | None = None
     ) -> Enrolment:
-        """A token with which `uses` agents may join until it expires; their hosts get these labels. It is shown once.
+        """`count` tokens with which one host each may join, within an hour at most; the hosts get these labels.
+
+        They are shown once. Raises InvalidInputError.
 
         enrolment = await client.agents.create_enrolment(labels={"env": "prod"})
-        print(f"cybercorp agent join http://… --token {enrolment.token}")
+        print(join_command("https://monitor.example.com:8765", enrolment.token, enrolment.pins))
         """
-        request = EnrolmentRequest(expires_in_s=expires_in_s, uses=uses, labels=dict(labels or {}))
+        request = EnrolmentRequest(expires_in_s=expires_in_s, count=count, labels=dict(labels or {}))
         return await self._caller.call("POST", "/api/v1/agents/enrolments", Enrolment, body=request)
 
     async def enrol(self, token: str, name: str, facts: HostFacts | None = None) -> EnrolAnswer:
@@ -42,10 +54,10 @@ class Agents:
         self._agents = agents
 
     def create_enrolment(
-        self, expires_in_s: int = 3600, uses: int = 1, labels: Mapping[str, str] | None = None
+        self, expires_in_s: int = 3600, count: int = 1, labels: Mapping[str, str] | None = None
     ) -> Enrolment:
         """See `AsyncAgents.create_enrolment`."""
-        return complete(self._agents.create_enrolment(expires_in_s, uses, labels))
+        return complete(self._agents.create_enrolment(expires_in_s, count, labels))
 
     def enrol(self, token: str, name: str, facts: HostFacts | None = None) -> EnrolAnswer:
         """See `AsyncAgents.enrol`."""

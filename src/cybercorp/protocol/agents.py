@@ -42,20 +42,27 @@ class EnrolAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EnrolmentRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Ask for an enrolment token. `uses` agents may join with it until it expires."""
+    """Ask for enrolment tokens: `count` of them, each good for one host and for an hour at most."""
 
     expires_in_s: int = 3600
-    uses: int = 1
+    count: int = 1
     labels: dict[str, str] = {}
 
 
 class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
-    """An enrolment token, shown once, and the pins of the server's authority."""
+    """Enrolment tokens, shown once, each good for one host; and the pins of the server's authority."""
 
-    token: str
+    tokens: list[str]
     expires_at_ms: int
-    uses: int
     pins: list[str] = []
+
+    @property
+    def token(self) -> str:
+        """The first one."""
+        return self.tokens[0]
+
+    def __repr__(self) -> str:
+        return f"Enrolment({len(self.tokens)} tokens, expires_at_ms={self.expires_at_ms})"
 
 
 class Challenge(msgspec.Struct, frozen=True, kw_only=True):

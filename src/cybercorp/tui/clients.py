@@ -88,7 +88,7 @@ class AuditCalls(Protocol):
 
 
 class AgentCalls(Protocol):
-    async def create_enrolment(self, expires_in_s: int = 3600, uses: int = 1) -> Enrolment: ...
+    async def create_enrolment(self, expires_in_s: int = 3600, count: int = 1) -> Enrolment: ...
 
 
 class Connection(Protocol):

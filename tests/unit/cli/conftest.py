@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from cybercorp.cli.main import run
-from cybercorp.protocol.agents import Enrolment
+from cybercorp.protocol.agents import Enrolment, EnrolmentRequest
 from cybercorp.protocol.events import Event, EventsPage, Severity
 from cybercorp.protocol.hosts import Host, HostChange, HostFacts, HostState, HostSummary
 from cybercorp.protocol.metrics import MetricDescription, MetricKind, QueryAnswer, SeriesPoints
@@ -135,7 +135,7 @@ class Fleet:
             case "GET", ["server"]:
                 return Answer(self._info())
             case "POST", ["agents", "enrolments"]:
-                return Answer(Enrolment(token="cce_secret_00000000", expires_at_ms=NOW_MS, uses=1))
+                return Answer(self._enrolment(asked))
         return problem(404, "not_found")
 
     def _selected(self, asked: Asked) -> list[Host]:
@@ -168,6 +168,10 @@ class Fleet:
         before = int(query.get("before", 10**9))
         chosen = [event for event in self.events if event.id < before][-int(query["limit"]) :]
         return EventsPage(epoch="e1", events=chosen)
+
+    def _enrolment(self, asked: Asked) -> Enrolment:
+        count = msgspec.json.decode(asked.body, type=EnrolmentRequest).count
+        return Enrolment(tokens=[f"cce_secret_{number}" for number in range(count)], expires_at_ms=NOW_MS)
 
     def _info(self) -> ServerInfo:
         return ServerInfo(

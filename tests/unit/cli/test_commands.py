@@ -309,11 +309,41 @@ def test_live_events_are_selected(kinds: list[str], ids: set[str] | None, select
 def test_enroll_prints_one_line_to_paste(fleet: Fleet) -> None:
     """The command is on stdout alone, so that it can be piped; the explanation is on stderr."""
     shown = fleet.run("enroll", "--address", "http://ops:8765")
-    assert shown.out == "cybercorp agent join http://ops:8765 --token cce_secret_00000000\n"
+    assert shown.out == "CYBERCORP_TOKEN=cce_secret_0 cybercorp agent join http://ops:8765\n"
     assert "Paste this" in shown.err
     assert "this machine only" in fleet.run("enroll").err
     assert fleet.run("enroll", "--label", "env=prod", "-o", "json").json["token"].startswith("cce_")
     assert json.loads(fleet.asked("POST")[-1].body)["labels"] == {"env": "prod"}
+
+
+def test_many_machines_have_a_line_each(fleet: Fleet, tmp_path: Path) -> None:
+    """--count prints so many lines, or writes them into a file that nobody else reads; programs get a list."""
+    shown = fleet.run("enroll", "--count", "3", "--address", "http://ops:8765")
+    assert [line.split()[0] for line in shown.out.splitlines()] == [f"CYBERCORP_TOKEN=cce_secret_{n}" for n in range(3)]
+    assert [row["token"] for row in fleet.run("enroll", "--count", "2", "-o", "json").json] == [
+        "cce_secret_0",
+        "cce_secret_1",
+    ]
+    kept = tmp_path / "lines"
+    assert fleet.run("enroll", "--count", "3", "--address", "http://ops:8765", "--file", str(kept)).out == ""
+    assert kept.read_text() == shown.out
+    assert kept.stat().st_mode & 0o777 == 0o600
+    again = fleet.run("enroll", "--file", str(kept))
+    assert again.code != 0
+    assert "exists already" in again.err
+
+
+def test_a_token_to_join_never_stands_on_a_command_line(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes from the environment, a file or stdin; an option for it there is not; a wrong one is told."""
+    assert fleet.run("agent", "join", "http://127.0.0.1:9", "--token", "cce_x").code == 2
+    monkeypatch.setenv("CYBERCORP_TOKEN", "cce_typo")
+    told = fleet.run("agent", "join", "http://127.0.0.1:9")
+    assert (told.code, "a letter is wrong" in told.err) == (2, True)
+    monkeypatch.delenv("CYBERCORP_TOKEN")
+    monkeypatch.setattr("sys.stdin", io.StringIO("cce_typo\n"))
+    assert "a letter is wrong" in fleet.run("agent", "join", "http://127.0.0.1:9", "--token-file", "-").err
+    told = fleet.run("agent", "join", "http://127.0.0.1:9")
+    assert "CYBERCORP_TOKEN" in told.err
 
 
 def test_server_info_is_for_people_and_programs(fleet: Fleet) -> None:

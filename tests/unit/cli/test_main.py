@@ -79,7 +79,7 @@ def test_an_unknown_command_is_told_the_nearest(capsys: pytest.CaptureFixture[st
         ["events", "--kind", "nonsense"],
         ["events", "--follow", "-o", "json"],
         ["agent", "join", "http://127.0.0.1:9"],
-        ["agent", "join", "http://127.0.0.1:9", "--token", "cce_typo"],
+        ["agent", "join", "http://127.0.0.1:9", "--token", "cce_x"],
         ["hosts", "label", "web-1", "env"],
         ["hosts", "a", "--all"],
         ["up", "--port", "99999"],

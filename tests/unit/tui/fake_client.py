@@ -380,8 +380,8 @@ class FakeAgents:
     def __init__(self, client: FakeClient) -> None:
         self._client = client
 
-    async def create_enrolment(self, expires_in_s: int = 3600, uses: int = 1) -> Enrolment:
-        self._client.called("agents.create_enrolment", uses)
+    async def create_enrolment(self, expires_in_s: int = 3600, count: int = 1) -> Enrolment:
+        self._client.called("agents.create_enrolment", count)
         return Enrolment(
-            token="cce_0123456789abcdefghijklmnop", expires_at_ms=self._client.clock.now_ms() + 3_600_000, uses=uses
+            tokens=["cce_0123456789abcdefghijklmnop"] * count, expires_at_ms=self._client.clock.now_ms() + 3_600_000
         )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from cybercorp.client.agents import join_command
 from cybercorp.core.errors import ForbiddenError, UnreachableError
 from cybercorp.protocol.hosts import HostSort
 from cybercorp.protocol.live import Topic
 from cybercorp.protocol.problems import Problem
 from cybercorp.tui.screens.fleet import FleetScreen
 from cybercorp.tui.screens.host import HostScreen
-from cybercorp.tui.screens.join import JoinDialog, join_command
+from cybercorp.tui.screens.join import JoinDialog
 from cybercorp.tui.widgets.fleet_table import FleetTable
 from tests.unit.tui.dashboards import Seat, dashboard
 from tests.unit.tui.fake_client import START_MS, FakeClient, summary
@@ -154,11 +155,11 @@ async def test_c_makes_a_join_command_and_copies_it() -> None:
     async with dashboard(3) as seat:
         await seat.press("c")
         await seat.until(lambda: isinstance(seat.app.screen, JoinDialog))
-        command = "cybercorp agent join http://127.0.0.1:8765 --token cce_0123456789abcdefghijklmnop"
+        command = "CYBERCORP_TOKEN=cce_0123456789abcdefghijklmnop cybercorp agent join http://127.0.0.1:8765"
         assert seat.app.clipboard == command
         assert "listens on this machine only" in seat.text()
         await seat.press("escape")
-        await seat.sees("+ add a host   cybercorp agent join")
+        await seat.sees("+ add a host   CYBERCORP_TOKEN=")
 
 
 async def test_a_click_on_the_last_row_adds_a_host() -> None:
@@ -250,8 +251,8 @@ async def test_no_news_is_no_silence_where_none_is_due() -> None:
 def test_the_join_command_names_the_key_of_the_authority() -> None:
     """Another machine then talks to this server and to no other; without an authority there is no pin."""
     made = join_command("https://monitor:8765", "cce_x", ["sha256:a", "sha256:backup"])
-    assert made == "cybercorp agent join https://monitor:8765 --pin sha256:a --token cce_x"
-    assert join_command("http://a:1", "cce_x") == "cybercorp agent join http://a:1 --token cce_x"
+    assert made == "CYBERCORP_TOKEN=cce_x cybercorp agent join https://monitor:8765 --pin sha256:a"
+    assert join_command("http://a:1", "cce_x") == "CYBERCORP_TOKEN=cce_x cybercorp agent join http://a:1"
 
 
 async def test_no_server_is_a_designed_screen() -> None:

@@ -77,7 +77,7 @@ class Client:
     async def list(self, **options: object) -> EventsPage:
         return EventsPage(epoch="e", events=[])
 
-    async def create_enrolment(self, expires_in_s: int = 3600, uses: int = 1) -> Enrolment:
+    async def create_enrolment(self, expires_in_s: int = 3600, count: int = 1) -> Enrolment:
         raise NotImplementedError
 
     @asynccontextmanager

@@ -14,6 +14,7 @@ from cybercorp.cli.output.columns import Column
 from cybercorp.cli.output.formats import OutputFormat
 from cybercorp.cli.output.writers import write_rows
 from cybercorp.cli.parameters import Output
+from cybercorp.cli.questions import ask_secret, can_ask
 from cybercorp.core.errors import InvalidInputError
 from cybercorp.core.units import UNKNOWN
 from cybercorp.security.tokens import TokenKind, token_kind
@@ -53,7 +54,7 @@ def agent_status(context: typer.Context, output: Output = OutputFormat.TABLE) ->
     options = options_of(context)
     from cybercorp.cli.launch.agent_states import agent_states
 
-    empty = "No agent has run here yet. Start one: cybercorp up, or cybercorp agent join URL --token …"
+    empty = "No agent has run here yet. Start one: cybercorp up, or join a server: cybercorp agent join URL"
     write_rows(agent_states(options.data_dir), COLUMNS, output, options, empty=empty)
 
 
@@ -82,10 +83,6 @@ def run_agent(
 def join_agent(
     context: typer.Context,
     url: Annotated[str, typer.Argument(metavar="URL", help="The server's address.")],
-    token: Annotated[
-        str | None,
-        typer.Option(metavar="TOKEN", envvar="CYBERCORP_TOKEN", help="The enrolment token, used up at once."),
-    ] = None,
     pins: Annotated[
         list[str] | None,
         typer.Option("--pin", metavar="PIN", help="The key of the server's authority; `cybercorp enroll` prints it."),
@@ -94,9 +91,15 @@ def join_agent(
     state_dir: StateDir = None,
     interval_ms: Interval = None,
 ) -> None:
-    """Join a server with an enrolment token and run. Later: cybercorp agent run"""
+    """Join a server with an enrolment token and run. Later: cybercorp agent run
+
+    The token is read from CYBERCORP_TOKEN or from --token-file (- is stdin), else it is asked for: everybody on a
+    machine can read its command lines.
+    """
     options = options_of(context)
-    given = token or (read_token(options.token_file) if options.token_file else "")
+    given = read_token(options.token_file) if options.token_file else os.environ.get("CYBERCORP_TOKEN", "").strip()
+    if not given and can_ask():
+        given = ask_secret("Enrolment token (cybercorp enroll prints it)", option="--token-file").strip()
     check_enrolment_token(given)
     from cybercorp.cli.launch import programs
 
@@ -109,7 +112,7 @@ def check_enrolment_token(token: str) -> None:
     """Refuse what cannot be an enrolment token before anything is asked over the network. Raises InvalidInputError."""
     hint = "Make one on the server's side with: cybercorp enroll"
     if not token:
-        raise InvalidInputError("No enrolment token was given (--token or CYBERCORP_TOKEN).", hint=hint)
+        raise InvalidInputError("No enrolment token was given (CYBERCORP_TOKEN or --token-file).", hint=hint)
     kind = token_kind(token)
     if kind is None:
         raise InvalidInputError("This is no token: a letter is wrong or missing.", hint=f"Copy it again. {hint}")

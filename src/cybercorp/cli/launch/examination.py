@@ -221,7 +221,7 @@ def _agents(data_dir: Path) -> Iterator[Finding]:
         yield Finding(check="agent", verdict=Verdict.FAILING, found=error.message, hint=error.hint)
         return
     if not states:
-        hint = "Monitor this machine: cybercorp up, or cybercorp agent join URL --token …"
+        hint = "Monitor this machine: cybercorp up, or what `cybercorp enroll` prints over there."
         yield Finding(check="agent", verdict=Verdict.WARNING, found="none has run here yet", hint=hint)
     for state in states:
         yield _agent(state)
@@ -232,7 +232,7 @@ def _agent(state: AgentState) -> Finding:
     if state.problem:
         return Finding(check="agent", verdict=Verdict.FAILING, found=f"{state.name}: {state.problem}")
     if not state.url:
-        hint = "Join it: cybercorp agent join URL --token …"
+        hint = "Join it: `cybercorp enroll`, on the server's side, prints the command."
         found = f"{state.name} runs (pid {state.pid}) and has not joined a server yet"
         return Finding(check="agent", verdict=Verdict.WARNING, found=found, hint=hint)
     if state.pid is None:

@@ -28,14 +28,14 @@ class AgentController(Controller):
 
     @post(
         "/enrolments",
-        summary="Make an enrolment token",
+        summary="Make enrolment tokens",
         opt={"permission": Permission.AGENT_ENROL, "audit": "enrolment.create"},
         responses=problems(413, 503),
     )
     async def create_enrolment(
         self, services: NamedDependency[Services], data: JSONBody[EnrolmentRequest]
     ) -> Enrolment:
-        """A token that so many agents may join with until it expires. It is shown once; only its hash is kept."""
+        """Tokens that one agent each may join with, within an hour. They are shown once; only their hashes are kept."""
         made = await services.hosts.create_enrolment(data)
         return msgspec.structs.replace(made, pins=services.certificates.pins)
 

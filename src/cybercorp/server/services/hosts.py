@@ -28,8 +28,8 @@ from cybercorp.store.records.tokens import TokenRepository
 
 MAX_LABELS = 32
 MAX_LABEL = 63
-MAX_USES = 10_000
-LONGEST_ENROLMENT_S = 30 * 86_400
+MAX_TOKENS = 1_000
+LONGEST_ENROLMENT_S = 3_600
 CLOCK_WARNING_MS = 5_000
 MAX_CLOCK_OFFSET_MS = 100 * 365 * 86_400_000
 _LOG = logging.getLogger("cybercorp.hosts")
@@ -94,26 +94,25 @@ class HostService:
         return [chosen[row.id].host(now_ms) for row in rows[offset : offset + limit]]
 
     async def create_enrolment(self, request: EnrolmentRequest) -> Enrolment:
-        """A token that `uses` agents may join with. Raises InvalidInputError."""
-        if not 1 <= request.uses <= MAX_USES or not 1 <= request.expires_in_s <= LONGEST_ENROLMENT_S:
+        """Tokens that one agent each may join with. Raises InvalidInputError."""
+        if not 1 <= request.count <= MAX_TOKENS or not 1 <= request.expires_in_s <= LONGEST_ENROLMENT_S:
             raise InvalidInputError(
-                f"An enrolment of {request.uses} uses for {request.expires_in_s} s cannot be made.",
-                hint=f"Use 1 to {MAX_USES} uses and at most 30 days.",
+                f"An enrolment of {request.count} hosts for {request.expires_in_s} s cannot be made.",
+                hint=f"A token is good for one host and an hour at most; ask for 1 to {MAX_TOKENS} tokens at a time.",
             )
         labels = check_labels(request.labels)
         now_ms = self._clock.now_ms()
-        token = new_token(TokenKind.ENROLMENT)
+        tokens = [new_token(TokenKind.ENROLMENT) for _ in range(request.count)]
         expires_at_ms = now_ms + request.expires_in_s * 1000
         await self._tokens.delete_expired(now_ms)
-        await self._tokens.create(
+        await self._tokens.create_many(
             TokenKind.ENROLMENT,
-            token_hash(token),
+            [token_hash(token) for token in tokens],
             now_ms,
             labels={key: value for key, value in labels.items() if value is not None},
-            uses=request.uses,
             expires_at_ms=expires_at_ms,
         )
-        return Enrolment(token=token, expires_at_ms=expires_at_ms, uses=request.uses)
+        return Enrolment(tokens=tokens, expires_at_ms=expires_at_ms)
 
     async def enrol(self, token: str | None, request: EnrolRequest, network: str) -> EnrolAnswer:
         """A new host joins, with a key; on loopback also without one, then it gets a token.

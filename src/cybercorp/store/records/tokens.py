@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from sqlalchemy import RowMapping, or_, select, update
@@ -14,14 +14,14 @@ from cybercorp.store.records.tables import TOKENS
 
 
 class TokenRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A token. `uses_left` None means without limit, `expires_at_ms` None means it does not expire."""
+    """A token. `used_at_ms` is of those that are good once, `expires_at_ms` None means it does not expire."""
 
     hash: str
     kind: str
     created_at_ms: int
     host_id: str | None = None
     labels: dict[str, str] = {}
-    uses_left: int | None = None
+    used_at_ms: int | None = None
     expires_at_ms: int | None = None
 
 
@@ -37,23 +37,40 @@ class TokenRepository:
         *,
         host_id: str | None = None,
         labels: Mapping[str, str] | None = None,
-        uses: int | None = None,
         expires_at_ms: int | None = None,
     ) -> TokenRow:
         """Keep a new token's hash. Raises ConflictError where it is known already."""
-        made = TokenRow(
-            hash=hash,
-            kind=kind,
-            created_at_ms=at_ms,
-            host_id=host_id,
-            labels=dict(labels or {}),
-            uses_left=uses,
-            expires_at_ms=expires_at_ms,
+        [made] = await self.create_many(
+            kind, [hash], at_ms, host_id=host_id, labels=labels, expires_at_ms=expires_at_ms
         )
-        values = {**msgspec.structs.asdict(made), "labels": msgspec.json.encode(made.labels).decode()}
+        return made
+
+    async def create_many(
+        self,
+        kind: str,
+        hashes: Sequence[str],
+        at_ms: int,
+        *,
+        host_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        expires_at_ms: int | None = None,
+    ) -> list[TokenRow]:
+        """Keep the hashes of new tokens that are alike, all or none. Raises ConflictError where one is known."""
+        made = [
+            TokenRow(
+                hash=hash,
+                kind=kind,
+                created_at_ms=at_ms,
+                host_id=host_id,
+                labels=dict(labels or {}),
+                expires_at_ms=expires_at_ms,
+            )
+            for hash in hashes  # noqa: A001 - the column's name
+        ]
+        values = [{**msgspec.structs.asdict(one), "labels": msgspec.json.encode(one.labels).decode()} for one in made]
         try:
             async with self._connections.writing() as connection:
-                await connection.execute(TOKENS.insert().values(values))
+                await connection.execute(TOKENS.insert(), values)
         except IntegrityError as error:
             raise ConflictError("This token exists already.", hint="Make a new one.") from error
         return made
@@ -73,20 +90,16 @@ class TokenRepository:
             return [_row(row) for row in (await connection.execute(statement)).mappings()]
 
     async def use(self, hash: str, at_ms: int) -> TokenRow | None:
-        """Take one use, if one is left and the token has not expired, else None. Two callers never share a use."""
-        usable = (
-            TOKENS.c.hash == hash,
-            or_(TOKENS.c.uses_left.is_(None), TOKENS.c.uses_left > 0),
-            or_(TOKENS.c.expires_at_ms.is_(None), TOKENS.c.expires_at_ms > at_ms),
-        )
-        statement = update(TOKENS).where(*usable).values(uses_left=TOKENS.c.uses_left - 1).returning(TOKENS)
+        """Use it up, if it is not used up and has not expired, else None. Of any number of callers one gets it."""
+        usable = (TOKENS.c.hash == hash, TOKENS.c.used_at_ms.is_(None), TOKENS.c.expires_at_ms > at_ms)
+        statement = update(TOKENS).where(*usable).values(used_at_ms=at_ms).returning(TOKENS)
         async with self._connections.writing() as connection:
             row = (await connection.execute(statement)).mappings().first()
         return _row(row) if row else None
 
     async def give_back(self, hash: str) -> None:
         """Undo one `use`: what it was taken for did not happen."""
-        statement = update(TOKENS).where(TOKENS.c.hash == hash).values(uses_left=TOKENS.c.uses_left + 1)
+        statement = update(TOKENS).where(TOKENS.c.hash == hash).values(used_at_ms=None)
         async with self._connections.writing() as connection:
             await connection.execute(statement)
 
@@ -107,7 +120,7 @@ class TokenRepository:
 
     async def delete_expired(self, at_ms: int) -> int:
         """Every token that can never be used again; returns how many."""
-        dead = or_(TOKENS.c.expires_at_ms <= at_ms, TOKENS.c.uses_left <= 0)
+        dead = or_(TOKENS.c.expires_at_ms <= at_ms, TOKENS.c.used_at_ms.is_not(None))
         async with self._connections.writing() as connection:
             return (await connection.execute(TOKENS.delete().where(dead))).rowcount
 

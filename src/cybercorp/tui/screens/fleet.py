@@ -10,6 +10,7 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.timer import Timer
 
+from cybercorp.client.agents import join_command
 from cybercorp.client.inbox import Update
 from cybercorp.core.errors import CyberCorpError, InvalidInputError
 from cybercorp.protocol.hosts import HostSort
@@ -19,7 +20,7 @@ from cybercorp.security.display import safe_text
 from cybercorp.tui.actions import Place, bindings_of
 from cybercorp.tui.conflation import Newest
 from cybercorp.tui.screens.dashboard import DashboardScreen
-from cybercorp.tui.screens.join import JoinDialog, join_command
+from cybercorp.tui.screens.join import JoinDialog
 from cybercorp.tui.state.fleet import FleetModel, next_sort
 from cybercorp.tui.state.fleet_texts import counts_line, placard_of
 from cybercorp.tui.state.lines import Line, Run, Tone, line_width

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Sequence
 from typing import ClassVar
 from urllib.parse import urlsplit
 
@@ -17,12 +15,6 @@ from cybercorp.core.units import format_seconds
 from cybercorp.tui.screens.dialog import Dialog
 
 _LOOPBACK = ("127.", "localhost", "::1", "[::1]")
-
-
-def join_command(url: str, token: str, pins: Sequence[str] = ()) -> str:
-    """What to run on the other machine; the first pin is by what it knows the server."""
-    pin = f" --pin {shlex.quote(pins[0])}" if pins else ""
-    return f"cybercorp agent join {shlex.quote(url)}{pin} --token {shlex.quote(token)}"
 
 
 class JoinDialog(Dialog[None]):

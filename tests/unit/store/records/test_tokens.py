@@ -12,32 +12,31 @@ from cybercorp.store.records.database import Records
 
 async def test_a_token_is_found_by_its_hash(records: Records) -> None:
     """With all it may do; another hash finds nothing."""
-    made = await records.tokens.create("enrolment", "aa", 5, labels={"env": "prod"}, uses=3, expires_at_ms=900)
+    made = await records.tokens.create("enrolment", "aa", 5, labels={"env": "prod"}, expires_at_ms=900)
     assert await records.tokens.find("aa") == made
-    assert (made.labels, made.uses_left, made.expires_at_ms) == ({"env": "prod"}, 3, 900)
+    assert (made.labels, made.used_at_ms, made.expires_at_ms) == ({"env": "prod"}, None, 900)
     assert await records.tokens.find("AA") is None
     with pytest.raises(ConflictError):
         await records.tokens.create("owner", "aa", 5)
 
 
-async def test_uses_are_counted_exactly(records: Records) -> None:
-    """Of twenty at once exactly as many succeed as were granted; one given back can be taken again."""
-    await records.tokens.create("enrolment", "aa", 5, uses=3)
+async def test_a_token_is_used_once(records: Records) -> None:
+    """Of twenty at once exactly one succeeds; a use that is given back can be taken again."""
+    await records.tokens.create("enrolment", "aa", 5, expires_at_ms=900)
     answers = await asyncio.gather(*(records.tokens.use("aa", 6) for _ in range(20)))
-    assert sum(answer is not None for answer in answers) == 3
-    assert sorted(answer.uses_left or 0 for answer in answers if answer) == [0, 1, 2]
+    assert [answer.used_at_ms for answer in answers if answer is not None] == [6]
     await records.tokens.give_back("aa")
     assert await records.tokens.use("aa", 6) is not None
     assert await records.tokens.use("aa", 6) is None
 
 
 async def test_a_token_expires_on_time(records: Records) -> None:
-    """Usable until the moment before; one without limits for ever."""
-    await records.tokens.create("enrolment", "aa", 5, uses=3, expires_at_ms=100)
+    """Usable until the moment before; one that does not expire is none to be used up."""
+    await records.tokens.create_many("enrolment", ["aa", "ab"], 5, expires_at_ms=100)
     await records.tokens.create("owner", "bb", 5)
     assert await records.tokens.use("aa", 99) is not None
-    assert await records.tokens.use("aa", 100) is None
-    assert await records.tokens.use("bb", 10**15) is not None
+    assert await records.tokens.use("ab", 100) is None
+    assert await records.tokens.use("bb", 6) is None
     assert await records.tokens.use("cc", 1) is None
 
 
@@ -48,8 +47,9 @@ async def test_tokens_are_deleted(records: Records) -> None:
     await records.tokens.create("agent", "a3", 3, host_id="host_2")
     await records.tokens.create("owner", "o1", 4)
     await records.tokens.create("enrolment", "e1", 5, expires_at_ms=10)
-    await records.tokens.create("enrolment", "e2", 6, uses=0)
-    await records.tokens.create("enrolment", "e3", 7, uses=1, expires_at_ms=100)
+    await records.tokens.create("enrolment", "e2", 6, expires_at_ms=100)
+    await records.tokens.use("e2", 7)
+    await records.tokens.create("enrolment", "e3", 7, expires_at_ms=100)
     assert await records.tokens.delete("a3")
     assert not await records.tokens.delete("a3")
     assert await records.tokens.delete_for_host("host_1") == 2

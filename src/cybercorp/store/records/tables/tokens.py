@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Integer, Table
+from sqlalchemy import BigInteger, Column, Table
 
 from cybercorp.store.records.tables.columns import METADATA, Words
 
@@ -13,7 +13,7 @@ TOKENS = Table(
     Column("kind", Words, nullable=False),
     Column("host_id", Words, index=True),
     Column("labels", Words, nullable=False),
-    Column("uses_left", Integer),
+    Column("used_at_ms", BigInteger),
     Column("expires_at_ms", BigInteger),
     Column("created_at_ms", BigInteger, nullable=False),
 )

@@ -45,7 +45,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.Text, nullable=False),
         sa.Column("host_id", sa.Text),
         sa.Column("labels", sa.Text, nullable=False),
-        sa.Column("uses_left", sa.Integer),
+        sa.Column("used_at_ms", sa.BigInteger),
         sa.Column("expires_at_ms", sa.BigInteger),
         sa.Column("created_at_ms", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("hash", name="pk_tokens"),
