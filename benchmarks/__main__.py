@@ -33,6 +33,7 @@ TITLES = {
     "opening": "Opening after kill -9",
     "process_history": "Process history",
     "encryption": "Encryption at rest",
+    "audit_verify": "The check of the audit trail",
     "auth_cost": "Authentication and authorisation",
     "reconnects": "Ten thousand agents reconnect over TLS",
     "replay": "Replay",

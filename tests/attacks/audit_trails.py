@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from cybercorp.protocol.audit import (
-    GENESIS,
-    AuditCheckpoint,
-    AuditLine,
-    AuditRecord,
-    AuditVerification,
-    detail_text,
-    record_hash,
-)
+from cybercorp.protocol.audit import GENESIS, AuditCheckpoint, AuditLine, AuditRecord, AuditVerification
+from cybercorp.protocol.audit_lines import detail_text, record_hash
 from cybercorp.security.audit_chain import ChainCheck, public_half, sign_checkpoint
+from cybercorp.security.audit_copy import CopyReader
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32))).private_bytes_raw()
 FORGED = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33))).private_bytes_raw()
@@ -37,12 +32,17 @@ class Trail:
     copy: list[AuditLine] = field(default_factory=list)
 
     def check(self, **options: Any) -> AuditVerification:
-        check = ChainCheck(self.checkpoints, KEYS, copy=self.copy, **options)
+        check = ChainCheck(self.checkpoints, KEYS, copy=reader(self.copy), **options)
         check.take(self.rows)
         return check.finish()
 
     def clone(self) -> Trail:
         return Trail([[*row] for row in self.rows], [*self.checkpoints], [*self.copy])
+
+
+def reader(lines: Iterable[AuditLine]) -> CopyReader:
+    """Of a second copy with these lines."""
+    return CopyReader(io.BytesIO(b"".join(msgspec.json.encode(one) + b"\n" for one in lines)))
 
 
 def make_trail(chance: random.Random, most: int, *, least: int = 0) -> Trail:
@@ -55,7 +55,7 @@ def make_trail(chance: random.Random, most: int, *, least: int = 0) -> Trail:
         values = [number, now_ms, *(chance.choice(_TEXTS) for _ in range(9)), "allowed", "done", None]
         detail = {chance.choice(_TEXTS): chance.choice(_TEXTS) for _ in range(chance.randint(0, 2))}
         row: list[Any] = [*values, detail_text(detail), previous]
-        previous = record_hash(*row)
+        previous = record_hash(row)
         made.rows.append([*row, previous])
         if number >= begins:
             fields = dict(zip(AuditRecord.__struct_fields__, made.rows[-1], strict=True))
@@ -75,7 +75,7 @@ def restamp(rows: list[list[Any]], start: int) -> None:
     previous = rows[start - 1][_HASH] if start else GENESIS
     for at in range(start, len(rows)):
         rows[at][_ID], rows[at][_PREVIOUS] = at + 1, previous
-        previous = rows[at][_HASH] = record_hash(*rows[at][:_HASH])
+        previous = rows[at][_HASH] = record_hash(rows[at])
 
 
 def _value(trail: Trail, at: int, chance: random.Random) -> None:

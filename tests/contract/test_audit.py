@@ -1,6 +1,8 @@
 """The audit trail on both databases: durable twice, chained, signed; whatever is changed later is found."""
 
 import asyncio
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ from sqlalchemy import insert, text
 
 from cybercorp.core.clock import ManualClock
 from cybercorp.core.errors import ForbiddenError, InvalidInputError, StorageError
-from cybercorp.protocol.audit import GENESIS, AuditVerification, Decision, Outcome, record_hash
+from cybercorp.protocol.audit import GENESIS, AuditVerification, Decision, Outcome
+from cybercorp.protocol.audit_lines import record_hash
 from cybercorp.security.audit_chain import ChainCheck, sign_checkpoint
 from cybercorp.security.audit_files import read_lines, verify_file
 from cybercorp.security.vault import Vault, new_key
@@ -18,9 +21,11 @@ from cybercorp.server.services.audit import AuditService
 from cybercorp.server.services.keys import new_signing_key
 from cybercorp.server.services.policy import OWNER
 from cybercorp.server.services.principals import Principal, PrincipalKind
+from cybercorp.store.records.audit import Rows
 from cybercorp.store.records.database import Records
 from cybercorp.store.records.signing_keys import Purpose
 from cybercorp.store.records.tables import AUDIT, AUDIT_CHECKPOINTS, SIGNING_KEYS
+from tests.attacks.audit_trails import reader
 from tests.contract.conftest import Another
 
 ACTOR = Principal(kind=PrincipalKind.USER, id="user_1", name="ada", rights=OWNER, network="192.0.2.1")
@@ -130,7 +135,14 @@ async def written(audit: AuditService, records: Records, count: int = 60) -> lis
         await audit.record(f"test.n{number % 7}", actor=ACTOR, target=f"host-{number}", detail={"n": str(number)})
         if number % 20 == 19:
             await audit.checkpoint()
-    return [list(row) async for rows in records.audit.stream() for row in rows]
+    rows: list[list[Any]] = []
+
+    def take(some: Rows) -> bool:
+        rows.extend(list(row) for row in some)
+        return True
+
+    await records.audit.scan(take)
+    return rows
 
 
 def restamp(rows: list[list[Any]], start: int) -> None:
@@ -138,7 +150,7 @@ def restamp(rows: list[list[Any]], start: int) -> None:
     for number in range(start, len(rows)):
         rows[number][0] = number + 1
         rows[number][15] = previous
-        previous = rows[number][16] = record_hash(*rows[number][:16])
+        previous = rows[number][16] = record_hash(rows[number])
 
 
 async def test_the_second_copy_finds_what_was_not_signed_yet(
@@ -152,7 +164,7 @@ async def test_the_second_copy_finds_what_was_not_signed_yet(
     assert len([one for one in copy if one.record is not None]) == 50
     for change in (lambda made: made[:45], lambda made: restamped(made, 47)):
         changed = change([[*row] for row in rows])
-        alone, both = ChainCheck(checkpoints, keys), ChainCheck(checkpoints, keys, copy=copy)
+        alone, both = ChainCheck(checkpoints, keys), ChainCheck(checkpoints, keys, copy=reader(copy))
         alone.take(changed)
         both.take(changed)
         assert alone.finish().finding is None  # which is why there is a second copy
@@ -185,6 +197,59 @@ async def test_a_changed_database_is_found_from_outside(records: Records, audit:
     found = (await audit.verify()).finding
     assert found is not None
     assert found.record == 17
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE audit SET actor_kind = CAST(x'bac7ab' AS BLOB) WHERE id = 17",  # in base64 it is 'user'
+        "UPDATE audit SET actor = CAST(x'ff' AS TEXT) WHERE id = 17",
+        "UPDATE audit SET detail = detail || x'0a' WHERE id = 17",
+        "UPDATE audit SET detail = ' ' || detail WHERE id = 17",
+        "UPDATE audit SET time_ms = time_ms + 0.5 WHERE id = 17",
+        "UPDATE audit SET hash = upper(hash) WHERE id = 17",
+    ],
+)
+async def test_values_that_no_record_has(tmp_path: Path, change: str) -> None:
+    """SQLite keeps any value in any column: what only looks like a record is found, and named."""
+    records = await Records.open(tmp_path / "records.db")
+    audit = service(records, tmp_path / "audit.jsonl")
+    await written(audit, records, 30)
+    alone = service(records, tmp_path / "elsewhere.jsonl")
+    assert (await alone.verify()).finding is None
+    async with records._connections.writing() as connection:
+        await connection.execute(text("PRAGMA ignore_check_constraints = ON"))
+        await connection.execute(text(change))
+    for one in (alone, audit):
+        found = (await one.verify()).finding
+        assert found is not None
+        assert found.record == 17
+    await records.close()
+
+
+async def test_a_number_below_the_first(records: Records, audit: AuditService) -> None:
+    """Nobody hides a record in front of the trail."""
+    rows = await written(audit, records, 5)
+    async with records._connections.writing() as connection:
+        await connection.execute(insert(AUDIT).values([-3, *rows[2][1:]]))
+    found = (await audit.verify()).finding
+    assert found is not None
+    assert found.record == 1
+
+
+async def test_anybody_can_check_a_line(records: Records, audit: AuditService, tmp_path: Path) -> None:
+    """With any JSON and SHA-256: a record without its hash is what was hashed, and names the one before."""
+    await written(audit, records, 30)
+    await audit.record("test.text", actor=ACTOR, target="z\u00fcrich \u4e2d", detail={"z": '"', "a": "\\"})
+    previous = GENESIS
+    for line in (tmp_path / "audit.jsonl").read_text("utf-8").splitlines():
+        record = json.loads(line).get("record")
+        if record is not None:
+            told = record.pop("hash")
+            plain = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
+            assert hashlib.sha256(plain).hexdigest() == told
+            assert record["previous"] == previous
+            previous = told
 
 
 async def test_rows_of_another_database_do_not_fit(records: Records, audit: AuditService) -> None:

@@ -6,9 +6,7 @@ of their own.
 
 from __future__ import annotations
 
-import hashlib
 from enum import StrEnum
-from typing import Any
 
 import msgspec
 
@@ -33,7 +31,8 @@ class Outcome(StrEnum):
 class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
     """`operation` is `noun.verb`. `intent` is the id of the intent that this is the outcome of. Times are Unix ms.
 
-    `hash` is the SHA-256 of `previous` and everything else in the order of the fields, as `record_hash` computes it.
+    `hash` is the SHA-256 of the record's JSON without it, as `protocol.audit_lines` makes it: keys in this order,
+    those of `detail` sorted, no spaces.
     """
 
     id: int
@@ -66,7 +65,7 @@ class AuditCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Says that the chain had `count` records and ended with the hash `head`.
 
     `signature` is Ed25519 over `checkpoint_bytes`, in hexadecimal, by the key `key_id`. `previous` is the hash of the
-    checkpoint before (of its signed bytes).
+    checkpoint before (of its signed bytes and its signature).
     """
 
     number: int
@@ -114,59 +113,7 @@ class AuditVerification(msgspec.Struct, frozen=True, kw_only=True):
     finding: AuditFinding | None = None
 
 
-_DETAIL = AuditRecord.__struct_fields__.index("detail")
-_ENCODER = msgspec.json.Encoder(order="sorted")
-
-
-def record_hash(
-    id: int,
-    time_ms: int,
-    operation: str,
-    actor_kind: str,
-    actor_id: str,
-    actor: str,
-    session_id: str,
-    network: str,
-    target_kind: str,
-    target_id: str,
-    target: str,
-    decision: str,
-    outcome: str,
-    intent: int | None,
-    detail: str,
-    previous: str,
-) -> str:
-    """The hash of a record: SHA-256, hexadecimal, of the JSON array of its values. `detail` is the text as stored."""
-    values = (
-        previous,
-        id,
-        time_ms,
-        operation,
-        actor_kind,
-        actor_id,
-        actor,
-        session_id,
-        network,
-        target_kind,
-        target_id,
-        target,
-        decision,
-        outcome,
-        intent,
-        detail,
-    )
-    return hashlib.sha256(_ENCODER.encode(values)).hexdigest()
-
-
-def row_of(record: AuditRecord) -> tuple[Any, ...]:
-    """A record as the table holds it: its values in the order of the columns."""
-    values = msgspec.structs.astuple(record)
-    return (*values[:_DETAIL], detail_text(record.detail), *values[_DETAIL + 1 :])
-
-
-def detail_text(detail: dict[str, str]) -> str:
-    """The detail as it is stored and hashed: JSON with sorted keys."""
-    return _ENCODER.encode(detail).decode()
+_ENCODER = msgspec.json.Encoder()
 
 
 def checkpoint_bytes(number: int, time_ms: int, count: int, head: str, previous: str, key_id: str) -> bytes:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 
 from cybercorp.protocol.audit import (
     GENESIS,
     AuditCheckpoint,
     AuditFinding,
-    AuditLine,
     AuditVerification,
     checkpoint_bytes,
-    record_hash,
-    row_of,
 )
+from cybercorp.protocol.audit_lines import line_hash, record_hash, record_line, record_lines
+from cybercorp.security.audit_copy import CopyReader, SecondCopy
 
 _ID, _PREVIOUS, _HASH = 0, 15, 16  # columns of a row
 
@@ -48,17 +48,17 @@ def public_half(private_key: bytes) -> bytes:
 
 
 def checkpoint_hash(checkpoint: AuditCheckpoint) -> str:
-    """What the next checkpoint names as its previous one."""
-    return hashlib.sha256(_signed(checkpoint)).hexdigest()
+    """What the next checkpoint names as its previous one: what was signed, and the signature."""
+    return sha256(_signed(checkpoint) + checkpoint.signature.encode()).hexdigest()
 
 
 class ChainCheck:
     """Takes the checkpoints, then the records in order; tells the first thing that is wrong.
 
     `keys` are public keys (32 bytes) by id, `believed` the ids that the last checkpoint may be signed with (all where
-    None): it vouches for those before it, whose keys may be retired. `copy` are the lines of the second copy; it may
-    begin later than the trail, and must agree with it from there on. `anchor` is (count, head) as somebody noted it.
-    `start` is (count, head) that is believed: records and checkpoints from there on are checked.
+    None): it vouches for those before it, signatures included, so that of each key only the last signature is checked.
+    `copy` is the second copy; it may begin later than the trail, and must agree with it from there on. `anchor` is
+    (count, head) as somebody noted it. `start` is (count, head) that is believed: what is behind it is checked.
     """
 
     def __init__(
@@ -67,39 +67,30 @@ class ChainCheck:
         keys: Mapping[str, bytes],
         *,
         believed: Collection[str] | None = None,
-        copy: Iterable[AuditLine] = (),
+        copy: CopyReader | None = None,
         anchor: tuple[int, str] | None = None,
         start: tuple[int, str] | None = None,
     ) -> None:
         self._checkpoints = checkpoints
         self._heads: dict[int, tuple[str, str]] = {anchor[0]: (anchor[1], "the head that was noted")} if anchor else {}
-        self._copy = _Copy(copy, checkpoints)
+        self._copy = SecondCopy(copy or CopyReader(), checkpoints)
         self._start, self._previous = start or (0, GENESIS)
         self._number = self._start
         self.finding: AuditFinding | None = None
         self._check_checkpoints(keys, keys if believed is None else believed)
+        self._counts = sorted(self._heads)
 
     def take(self, rows: Sequence[Sequence[Any]]) -> bool:
         """Rows of the table in the order of its columns; False as soon as something is wrong."""
         if self.finding is not None:
             return False
-        first, number, previous, heads = self._number + 1, self._number, self._previous, self._heads
-        for row in rows:
-            number += 1
-            if row[_ID] != number:
-                return self._wrong(number, f"Record {number} is missing: {row[_ID]} follows {number - 1}.")
-            if row[_PREVIOUS] != previous:
-                return self._wrong(number, f"Record {number} does not follow record {number - 1}.")
-            try:
-                previous = record_hash(*row[:_HASH])
-            except (TypeError, ValueError):
-                return self._wrong(number, f"Record {number} holds what no record can hold.")
-            if row[_HASH] != previous:
-                return self._wrong(number, f"Record {number} was changed: its hash is another one.")
-            if number in heads and heads[number][0] != previous:
-                return self._wrong(number, f"The records up to {number} are not those of {heads[number][1]}.")
-        self._number, self._previous = number, previous
-        wrong = self._copy.compare(first, rows)
+        lines = self._lines_of_sound(rows)
+        if lines is None:
+            lines = self._find_wrong(rows)
+        if lines is None or not rows:
+            return not rows
+        wrong = self._copy.compare(self._number + 1, rows, lines)
+        self._number, self._previous = rows[-1][_ID], rows[-1][_HASH]
         return True if wrong is None else self._wrong(*wrong)
 
     def finish(self) -> AuditVerification:
@@ -120,19 +111,61 @@ class ChainCheck:
             finding=self.finding,
         )
 
+    def _lines_of_sound(self, rows: Sequence[Sequence[Any]]) -> list[bytes] | None:
+        """The rows as lines of the copy, None where anything is wrong: all at once, which is twice as fast."""
+        try:
+            lines = record_lines(rows)
+        except (TypeError, ValueError):
+            return None
+        first, hashes = self._number + 1, [line_hash(line) for line in lines]
+        sound = (
+            hashes == [row[_HASH] for row in rows]
+            and [row[_PREVIOUS] for row in rows] == [self._previous, *hashes[:-1]]
+            and [row[_ID] for row in rows] == list(range(first, first + len(rows)))
+        )
+        due = self._counts[bisect_left(self._counts, first) : bisect_left(self._counts, first + len(rows))]
+        return lines if sound and all(self._heads[count][0] == hashes[count - first] for count in due) else None
+
+    def _find_wrong(self, rows: Sequence[Sequence[Any]]) -> list[bytes] | None:
+        """The rows as lines of the copy; None where one is wrong, and the first one is found."""
+        number, previous, heads = self._number, self._previous, self._heads
+        lines = []
+        for row in rows:
+            number += 1
+            reason = ""
+            if row[_ID] != number:
+                reason = f"Record {number} is missing: {row[_ID]} follows {number - 1}."
+            elif row[_PREVIOUS] != previous:
+                reason = f"Record {number} does not follow record {number - 1}."
+            else:
+                try:
+                    lines.append(record_line(row))
+                    previous = record_hash(row)
+                except (TypeError, ValueError):
+                    reason = f"Record {number} holds what no record can hold."
+            if not reason and row[_HASH] != previous:
+                reason = f"Record {number} was changed: its hash is another one."
+            if not reason and number in heads and heads[number][0] != previous:
+                reason = f"The records up to {number} are not those of {heads[number][1]}."
+            if reason:
+                self._wrong(number, reason)
+                return None
+        return lines
+
     def _wrong(self, record: int, reason: str) -> bool:
         self.finding = AuditFinding(record=record, reason=reason)
         return False
 
     def _check_checkpoints(self, keys: Mapping[str, bytes], believed: Collection[str]) -> None:
         last: AuditCheckpoint | None = None
+        newest = {one.key_id: at for at, one in enumerate(self._checkpoints)}
         first = self._checkpoints[0].number if self._start and self._checkpoints else 1
         for number, one in enumerate(self._checkpoints, first):
             follows = checkpoint_hash(last) if last else one.previous if self._start else GENESIS
             if one.number != number or one.previous != follows or (last and one.count < last.count):
                 self._wrong(one.count, f"Checkpoint {number} is missing or was changed.")
                 return
-            if not is_signed(one, keys.get(one.key_id)):
+            if newest[one.key_id] == number - first and not is_signed(one, keys.get(one.key_id)):
                 self._wrong(one.count, f"The signature of checkpoint {number} is wrong, or its key is not known.")
                 return
             known = self._heads.get(one.count)
@@ -144,54 +177,6 @@ class ChainCheck:
             last = one
         if last is not None and last.key_id not in believed:
             self._wrong(last.count, f"Checkpoint {last.number} is signed with a key that is not the server's.")
-
-
-class _Copy:
-    """The second copy, read along with the trail."""
-
-    def __init__(self, lines: Iterable[AuditLine], checkpoints: Sequence[AuditCheckpoint]) -> None:
-        self._lines: Iterator[AuditLine] = iter(lines)
-        self._checkpoints = checkpoints
-        self._at = 0  # the record that was read last
-        self._waiting: tuple[Any, ...] | None = None
-
-    def compare(self, first: int, rows: Sequence[Sequence[Any]]) -> tuple[int, str] | None:
-        """What does not agree with these rows, the first of which has the number `first`."""
-        end = first + len(rows)
-        while True:
-            if self._waiting is None:
-                wrong = self._read()
-                if wrong is not None or self._waiting is None:
-                    return wrong
-            number = self._waiting[_ID]
-            if number >= end:
-                return None
-            if number < first or tuple(rows[number - first]) != self._waiting:
-                return number, f"Record {number} is not the one that the second copy holds."
-            self._waiting = None
-
-    def finish(self) -> tuple[int, str] | None:
-        """After the last row nothing may be left."""
-        wrong = self._read() if self._waiting is None else None
-        if wrong is None and self._waiting is not None:
-            number = self._waiting[_ID]
-            return number, f"Record {number} and those after it are missing: the second copy holds them."
-        return wrong
-
-    def _read(self) -> tuple[int, str] | None:
-        """The next record into `_waiting`."""
-        for line in self._lines:
-            if line.record is not None:
-                number = line.record.id
-                if self._at and number != self._at + 1:
-                    wrong = min(number, self._at + 1)
-                    return wrong, f"The second copy is not whole: record {number} follows {self._at} there."
-                self._at, self._waiting = number, row_of(line.record)
-                return None
-            made = line.checkpoint
-            if made is not None and self._checkpoints[made.number - 1 : made.number] != [made]:
-                return made.count, f"Checkpoint {made.number} is not the one that the second copy holds."
-        return None
 
 
 def is_signed(checkpoint: AuditCheckpoint, key: bytes | None) -> bool:

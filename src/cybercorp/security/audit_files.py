@@ -2,48 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from cybercorp.core.errors import InvalidInputError, StorageCorruptError, StorageError
-from cybercorp.protocol.audit import AuditCheckpoint, AuditLine, AuditVerification, row_of
-from cybercorp.protocol.decoding import UNREADABLE
+from cybercorp.core.errors import InvalidInputError, StorageError
+from cybercorp.protocol.audit import AuditCheckpoint, AuditLine, AuditVerification
+from cybercorp.protocol.audit_lines import row_of
 from cybercorp.security.audit_chain import ChainCheck, is_signed
+from cybercorp.security.audit_copy import CopyReader, parse_line
 from cybercorp.security.display import safe_text
 
-MAX_LINE_BYTES = 1 << 20
 _BATCH = 2_000
 
 
-def read_lines(path: Path, size: int | None = None) -> Iterator[AuditLine]:
-    """The whole lines within the first `size` bytes (all where None), none where there is no such file.
-
-    Raises StorageCorruptError for a line that is damaged, StorageError where it cannot be read.
-    """
-    decoder, at, number = msgspec.json.Decoder(AuditLine), 0, 0
+@contextlib.contextmanager
+def open_copy(path: Path, size: int | None = None) -> Iterator[CopyReader]:
+    """Read its first `size` bytes (all where None); there are none where there is no such file. Raises StorageError."""
     try:
-        with path.open("rb") as file:
-            while line := file.readline(MAX_LINE_BYTES):
-                at += len(line)
-                number += 1
-                if (not line.endswith(b"\n") and len(line) < MAX_LINE_BYTES) or (size is not None and at > size):
-                    return  # the part of a line that a crash left, or what came later
-                try:
-                    yield decoder.decode(line)
-                except UNREADABLE as error:
-                    raise StorageCorruptError(
-                        f"Line {number} of {safe_text(str(path), 300)} is no line of an audit trail.",
-                        hint="Compare it with a copy.",
-                    ) from error
-    except FileNotFoundError:
-        return
+        with contextlib.ExitStack() as stack:
+            file = stack.enter_context(path.open("rb")) if path.exists() else None
+            yield CopyReader(file, size)
     except OSError as error:
         raise StorageError(
             f"{safe_text(str(path), 300)} cannot be read: {error.strerror}.", hint="Check its rights."
         ) from error
+
+
+def read_lines(path: Path) -> Iterator[AuditLine]:
+    """What is on the whole lines, none where there is no such file.
+
+    Raises StorageCorruptError for a line that is damaged, StorageError where it cannot be read.
+    """
+    shown = safe_text(str(path), 300)
+    with open_copy(path) as reader:
+        number = 0
+        while line := reader.line():
+            number += 1
+            yield parse_line(line, number, shown)
 
 
 def verify_file(

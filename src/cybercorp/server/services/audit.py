@@ -22,7 +22,7 @@ from cybercorp.protocol.audit import (
     Outcome,
 )
 from cybercorp.security.audit_chain import ChainCheck, public_half
-from cybercorp.security.audit_files import read_lines
+from cybercorp.security.audit_files import open_copy
 from cybercorp.security.display import safe_text
 from cybercorp.security.vault import Vault
 from cybercorp.server.services.audit_file import AuditFile, file_size
@@ -189,17 +189,17 @@ class AuditService:
     async def _verify(self, anchor: tuple[int, str] | None) -> AuditVerification:
         size = await asyncio.to_thread(file_size, self._path)  # first: what comes later is not compared
         rows = await self._keys.list_(Purpose.AUDIT, self._vault)
-        check = ChainCheck(
-            await self._audit.checkpoints(),
-            {row.id: row.public_key for row in rows},
-            believed={row.id for row in rows if row.private_key and public_half(row.private_key) == row.public_key},
-            copy=read_lines(self._path, size),
-            anchor=anchor,
-        )
-        async for records in self._audit.stream():
-            if not await asyncio.to_thread(check.take, records):
-                break
-        return await asyncio.to_thread(check.finish)
+        checkpoints = await self._audit.checkpoints()
+        with open_copy(self._path, size) as copy:
+            check = ChainCheck(
+                checkpoints,
+                {row.id: row.public_key for row in rows},
+                believed={row.id for row in rows if row.private_key and public_half(row.private_key) == row.public_key},
+                copy=copy,
+                anchor=anchor,
+            )
+            await self._audit.scan(check.take)
+            return await asyncio.to_thread(check.finish)
 
     async def find_change(self) -> str:
         """Why the trail is not as it was written; empty where it is, or where this was said before."""

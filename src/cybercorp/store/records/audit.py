@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,20 +13,17 @@ from sqlalchemy import Connection, Row, Select, select
 from sqlalchemy.exc import IntegrityError
 
 from cybercorp.core.errors import StorageBusyError
-from cybercorp.protocol.audit import (
-    GENESIS,
-    AuditCheckpoint,
-    AuditPage,
-    AuditRecord,
-    Outcome,
-    detail_text,
-    record_hash,
-)
+from cybercorp.protocol.audit import GENESIS, AuditCheckpoint, AuditPage, AuditRecord, Outcome
+from cybercorp.protocol.audit_lines import detail_text, record_hash
 from cybercorp.store.records.connections import Connections
 from cybercorp.store.records.tables import AUDIT, AUDIT_CHECKPOINTS
 
 _TRIES = 50
 _BATCH = 2000
+_CACHED = 250
+_BEFORE_ALL = -(1 << 63)  # nobody hides a record under a number below the first
+_PART = "SELECT * FROM audit WHERE id > ? ORDER BY id LIMIT 50000"
+Rows = Sequence[Sequence[Any]]
 
 
 class NewRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,8 +70,9 @@ class AuditRepository:
             for one in new:
                 number += 1
                 values = {"id": number, **msgspec.structs.asdict(one), "previous": previous}
+                values["detail"] = dict(sorted(one.detail.items()))  # as it is hashed
                 stored = {**values, "detail": detail_text(one.detail)}
-                previous = record_hash(**stored)
+                previous = record_hash(tuple(stored.values()))
                 rows.append({**stored, "hash": previous})
                 made.append(AuditRecord(**values, hash=previous))
             await connection.execute(AUDIT.insert(), rows)
@@ -128,18 +129,47 @@ class AuditRepository:
             return AuditPage(records=records[::-1])
         return AuditPage(records=records, next_after=records[-1].id if more else None)
 
-    async def stream(self) -> AsyncIterator[Sequence[Sequence[Any]]]:
-        """Every record as the table holds it, in order, some thousand rows at a time; see `AUDIT` for the columns."""
-        after = 0
+    async def scan(self, take: Callable[[Rows], bool]) -> None:
+        """Give every record to `take` as the table holds it, in order, until it returns False. It runs in a thread.
+
+        A row is its values in the order of the columns of `AUDIT`.
+        """
+        if isinstance(self._connections.where, Path):
+            await self._scan_file(take)
+            return
+        after = _BEFORE_ALL
         while True:
             statement = select(AUDIT).where(AUDIT.c.id > after).order_by(AUDIT.c.id).limit(_BATCH)
             async with self._connections.reading() as connection:
                 rows = await connection.run_sync(_plain, statement)
-            if rows:
-                yield rows
-                after = rows[-1][0]
-            if len(rows) < _BATCH:
+            if not rows or not await asyncio.to_thread(take, rows):
                 return
+            after = rows[-1][0]
+
+    async def _scan_file(self, take: Callable[[Rows], bool]) -> None:
+        """Read and taken by one thread in small batches, which stay in its cache: that is twice as fast."""
+        after: int | None = _BEFORE_ALL
+        while after is not None:  # a thread is not interrupted, and a reader keeps the log from being cut
+            after = await asyncio.to_thread(self._scan_part, after, take)
+
+    def _scan_part(self, after: int, take: Callable[[Rows], bool]) -> int | None:
+        """Some of the records behind `after`; the last one, None after the end or where nothing more is wanted."""
+        last = after
+        with self._connections.reading_file() as connection:
+            try:
+                cursor = connection.execute(_PART, (last,))
+                while rows := cursor.fetchmany(_CACHED):
+                    if not take(rows):
+                        return None
+                    last = rows[-1][0]
+            except sqlite3.OperationalError as error:
+                if "decode" not in str(error):
+                    raise
+                # Somebody put bytes there that are no text. What stands for them is in no record.
+                connection.text_factory = lambda data: data.decode(errors="surrogateescape")
+                rows = connection.execute(_PART, (last,)).fetchmany(_CACHED)
+                return rows[-1][0] if take(rows) else None
+        return last if last != after else None
 
     async def between(self, first: int, end: int) -> AsyncIterator[list[AuditRecord]]:
         """The records from `first` to before `end`, some at a time."""
@@ -190,7 +220,7 @@ class AuditRepository:
         return [AuditCheckpoint(**row) for row in reversed(rows)]
 
 
-def _plain(connection: Connection, statement: Select[Any]) -> Sequence[Sequence[Any]]:
+def _plain(connection: Connection, statement: Select[Any]) -> Rows:
     """The driver's own tuples: SQLAlchemy's rows take three times as long, and what they convert is not in here."""
     cursor = connection.execute(statement).cursor
     assert cursor is not None  # a SELECT has one

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,16 @@ class Connections:
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         with self._errors():
             async with self._readers.begin() as connection:
+                yield connection
+
+    @contextlib.contextmanager
+    def reading_file(self) -> Iterator[sqlite3.Connection]:
+        """A reader of SQLite's file by the driver alone, for whole tables, in any thread."""
+        assert isinstance(self.where, Path)
+        with self._errors():
+            connection = sqlite3.connect(f"{self.where.absolute().as_uri()}?mode=ro", uri=True, timeout=10)
+            with contextlib.closing(connection):
+                connection.execute("PRAGMA query_only = ON")
                 yield connection
 
     async def close(self) -> None:
