@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cybercorp.client.calls import read_answer, read_problem
-from cybercorp.core.errors import CyberCorpError
+from cybercorp.core.errors import CyberCorpError, MalformedMessageError
 from cybercorp.protocol.agents import AnnounceCatalogue, Hello, Proof, Record, Records
+from cybercorp.protocol.decoding import UNREADABLE
 from cybercorp.protocol.exports import ExportEnd, ExportHead, ExportReader, pack_frame
 from cybercorp.protocol.hosts import Host
 from cybercorp.protocol.live import Subscribe, Topic
@@ -36,7 +37,17 @@ from cybercorp.security.tokens import token_kind
 from cybercorp.security.vault import Vault, key_number, new_key, unwrap_key, wrap_key
 from cybercorp.server.bearer import basic_password, bearer_token
 from cybercorp.server.networks import forwarded_for, network_key, parse_networks
+from cybercorp.server.services.authenticators import (
+    Site,
+    assertion_options,
+    check_assertion,
+    check_registration,
+    claimed_user,
+    registration_options,
+    site_of,
+)
 from cybercorp.server.websocket.agent_proof import agent_key_host
+from tests.authenticator import Authenticator
 
 MSGPACK, JSON = Codec("msgpack"), Codec("json")
 VAULT, OUTER = Vault({1: new_key()}, 1), new_key()
@@ -72,6 +83,29 @@ CATALOGUE = AnnounceCatalogue(id="c", series=(Series(name="a"),))
 PROOF = Proof(host_id="host_1", generation=1, server_key="", signature="00" * 64)
 PROBLEM = Problem(type="urn:cybercorp:problem:forbidden", title="Forbidden", status=403, code="forbidden", detail="no")
 
+SITE, CHALLENGE = Site("fleet.test", "https://fleet.test"), b"c" * 32
+DEVICE = Authenticator("https://fleet.test")
+CREATED = msgspec.json.encode(DEVICE.create(registration_options(SITE, CHALLENGE, "user_x", "ada", [], 60)))
+USED = msgspec.json.encode(DEVICE.get(assertion_options(SITE, CHALLENGE, [], 60)))
+PASSKEY, _ = check_registration(msgspec.json.decode(CREATED), SITE, CHALLENGE)
+
+
+def json_dict(data: bytes) -> dict[str, Any]:
+    """What the server's own body decoder lets through to a handler."""
+    try:
+        return msgspec.json.decode(data, type=dict[str, Any])
+    except UNREADABLE as error:
+        raise MalformedMessageError("no JSON") from error
+
+
+def registered(data: bytes) -> None:
+    check_registration(json_dict(data), SITE, CHALLENGE)
+
+
+def used(data: bytes) -> None:
+    check_assertion(json_dict(data), SITE, CHALLENGE, PASSKEY, 0)
+
+
 # By name: the decoder, and bytes that it takes.
 DECODERS: dict[str, tuple[Callable[[bytes], Any], bytes]] = {
     "hello": (MSGPACK.decode, MSGPACK.encode("agent.hello", HELLO)),
@@ -101,6 +135,10 @@ DECODERS: dict[str, tuple[Callable[[bytes], Any], bytes]] = {
     "networks": (lambda data: parse_networks(text(data).split(","), "test"), b"10.0.0.0/8"),
     "a scope": (lambda data: parse_scope(text(data)), b"env=prod team!=core"),
     "a selector": (lambda data: parse_host_selector(text(data)), b"web-* env=prod cpu>80"),
+    "a page's site": (lambda data: site_of(text(data)), b"https://fleet.test:8443"),
+    "a new passkey": (registered, CREATED),
+    "a used passkey": (used, USED),
+    "whose passkey": (lambda data: claimed_user(json_dict(data)), USED),
     "a user's name": (lambda data: check_user_name(text(data)), b"ada"),
 }
 TRAPS = [
@@ -165,3 +203,21 @@ def test_changed_bytes(name: str, data: st.DataObject) -> None:
         )
     )
     decode(name, changed)
+
+
+@settings(max_examples=150)
+@given(data=st.data())
+def test_changed_bytes_inside_a_passkey(data: st.DataObject) -> None:
+    """Not the JSON is changed but what it carries: authenticator data, CBOR, the signature, the client's data."""
+    created = data.draw(st.booleans())
+    credential = msgspec.json.decode(CREATED if created else USED)
+    fields = (
+        ("attestationObject", "clientDataJSON") if created else ("authenticatorData", "clientDataJSON", "signature")
+    )
+    field = data.draw(st.sampled_from(fields))
+    inner = base64.urlsafe_b64decode(credential["response"][field] + "==")
+    start = data.draw(st.integers(0, len(inner)))
+    end = data.draw(st.integers(start, len(inner)))
+    changed = inner[:start] + data.draw(st.binary(max_size=40)) + inner[end:]
+    credential["response"][field] = base64.urlsafe_b64encode(changed).decode().rstrip("=")
+    decode("a new passkey" if created else "a used passkey", msgspec.json.encode(credential))

@@ -13,9 +13,11 @@ from cybercorp.protocol.users import NewUser
 from cybercorp.security.vault import Vault
 from cybercorp.server.services.access_tokens import AccessTokens
 from cybercorp.server.services.audit import AuditService
+from cybercorp.server.services.ceremonies import Ceremonies
 from cybercorp.server.services.limits import Limiter, MemoryCells
 from cybercorp.server.services.logins import LoginService
 from cybercorp.server.services.mfa import MfaService
+from cybercorp.server.services.passkeys import PasskeyService
 from cybercorp.server.services.passwords import Passwords
 from cybercorp.server.services.policy import OWNER, Policy
 from cybercorp.server.services.principals import Principal, PrincipalKind
@@ -39,6 +41,7 @@ class People(msgspec.Struct):
     users: UserService
     mfa: MfaService
     logins: LoginService
+    passkeys: PasskeyService
 
     async def login(self, name: str = "ada", password: str = PASSWORD, code: str | None = None) -> Tokens:
         """From home, by the command line."""
@@ -73,5 +76,7 @@ async def make_people(records: Records, vault: Vault, file: Path, clock: ManualC
     )
     mfa = MfaService(records.factors, passwords, sessions, limits, audit, vault, clock)
     logins = LoginService(records.users, users, sessions, passwords, mfa, limits, audit)
+    ceremonies = Ceremonies(records.ceremonies, limits, vault, clock)
+    passkeys = PasskeyService(ceremonies, records.users, mfa, sessions, limits, audit)
     await policy.load()
-    return People(clock, passwords, audit, policy, sessions, users, mfa, logins)
+    return People(clock, passwords, audit, policy, sessions, users, mfa, logins, passkeys)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         from cybercorp.client.synchronous import Client
 
         client = Client(**self._credentials(), timeout_s=timeout_s)
-        client.when_step_up(prove_again)
+        client.when_step_up(partial(prove_again, client))
         return client
 
     def async_client(self, *, timeout_s: float = 10.0) -> AsyncClient:

@@ -11,7 +11,9 @@ from cybercorp.core.errors import InvalidInputError
 from cybercorp.security.display import safe_text
 
 if TYPE_CHECKING:
+    from cybercorp.client.synchronous import Client
     from cybercorp.protocol.logins import StepUp
+    from cybercorp.protocol.passkeys import CeremonyCode
 
 _MAX_SECRET = 1024
 
@@ -60,15 +62,35 @@ def read_secret() -> str:
     return text
 
 
-def prove_again() -> StepUp | None:
+def prove_again(client: Client) -> StepUp | CeremonyCode | None:
     """What the server wants before something dangerous; None where nobody can be asked."""
     if not can_ask():
         return None
     from cybercorp.protocol.logins import StepUp
+    from cybercorp.protocol.mfa import FactorKind
 
+    user = client.account.show().user
+    factors = user.factors if user else []
     sys.stderr.write("This needs proof that it is you.\n")
-    password = ask_secret("Password", option="--password-stdin")
-    code: str = typer.prompt(
-        "Code of the authenticator app (empty without one)", default="", show_default=False, err=True
+    with_passkey = FactorKind.PASSKEY in factors
+    question = "Password (empty: with a passkey)" if with_passkey else "Password"
+    password: str = typer.prompt(
+        question, hide_input=True, err=True, show_default=False, default="" if with_passkey else None
     )
+    if with_passkey and not password:
+        return _prove_by_passkey(client)
+    code = ""
+    if set(factors) - {FactorKind.RECOVERY}:
+        code = typer.prompt(
+            "Code of the authenticator app, or a recovery code", default="", show_default=False, err=True
+        )
     return StepUp(password=password, code=code.strip() or None)
+
+
+def _prove_by_passkey(client: Client) -> CeremonyCode:
+    from cybercorp.cli.passkeys import ask_code, show_page
+    from cybercorp.client.passkeys import answer_to
+
+    ceremony = client.passkeys.begin_step_up()
+    show_page(client.url, ceremony)
+    return answer_to(ceremony, ask_code())

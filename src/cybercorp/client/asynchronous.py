@@ -14,6 +14,7 @@ from cybercorp.client.profiles import find_credential
 from cybercorp.core.errors import AccessError, VersionMismatchError, error_classes
 from cybercorp.protocol.live import Subscribed
 from cybercorp.protocol.logins import StepUp
+from cybercorp.protocol.passkeys import CeremonyCode
 from cybercorp.protocol.problems import Problem, error_of
 from cybercorp.security.credentials import Credential
 
@@ -56,13 +57,14 @@ class AsyncClient:
         self.users = self._nouns.users
         self.sessions = self._nouns.sessions
         self.mfa = self._nouns.mfa
+        self.passkeys = self._nouns.passkeys
         self.roles = self._nouns.roles
         self.bindings = self._nouns.bindings
         self.elevations = self._nouns.elevations
         self.tokens = self._nouns.tokens
         self.server = self._nouns.server
 
-    def when_step_up(self, prove: Callable[[], StepUp | None]) -> None:
+    def when_step_up(self, prove: Callable[[], StepUp | CeremonyCode | None]) -> None:
         """What to do where the server wants proof again of who asks: `prove` gives it, or None to give up."""
         self._nouns.transport.on_step_up = prove
 

@@ -14,6 +14,7 @@ import msgspec
 from cybercorp.client.addresses import is_loopback, unreachable
 from cybercorp.client.authorization import Authorization, FixedToken, SessionToken
 from cybercorp.client.calls import REQUEST_HEADERS, Params, check_protocol, present, read_answer, read_problem
+from cybercorp.client.passkeys import STEP_UP_FINISH
 from cybercorp.client.profiles import keep_authority
 from cybercorp.client.session_store import SessionStore
 from cybercorp.client.trust import is_verification, make_context, untrusted_certificate, with_authority
@@ -26,6 +27,7 @@ from cybercorp.core.errors import (
     UnreachableError,
 )
 from cybercorp.protocol.logins import Account, Refresh, StepUp, Tokens
+from cybercorp.protocol.passkeys import CeremonyCode
 from cybercorp.protocol.servers import PROTOCOL_HEADER
 from cybercorp.security.credentials import Credential
 
@@ -91,7 +93,7 @@ class HttpTransport:
             if credential.profile and not credential.token
             else FixedToken(credential.token)
         )
-        self.on_step_up: Callable[[], StepUp | None] = lambda: None
+        self.on_step_up: Callable[[], StepUp | CeremonyCode | None] = lambda: None
         # A proxy of the environment must not see what is said on loopback.
         trust_env = not is_loopback(credential.url)
         self._options: dict[str, Any] = {
@@ -123,7 +125,8 @@ class HttpTransport:
             proof = self.on_step_up() if token is None else None
             if proof is None:
                 raise
-        await self._call("POST", _STEP_UP, Account, (), proof, None)
+        path_of_proof = _STEP_UP if isinstance(proof, StepUp) else STEP_UP_FINISH
+        await self._call("POST", path_of_proof, Account, (), proof, None)
         return await self._call(method, path, answer, params, body, token)
 
     async def _call(

@@ -12,6 +12,7 @@ from cybercorp.client.http import HttpTransport
 from cybercorp.client.keys import AsyncKeys
 from cybercorp.client.metrics import AsyncMetrics
 from cybercorp.client.mfa import AsyncMfa
+from cybercorp.client.passkeys import AsyncPasskeys
 from cybercorp.client.processes import AsyncProcesses
 from cybercorp.client.recordings import AsyncRecordings
 from cybercorp.client.roles import AsyncBindings, AsyncRoles
@@ -39,6 +40,7 @@ class Nouns:
         self.users = AsyncUsers(self.transport)
         self.sessions = AsyncSessions(self.transport)
         self.mfa = AsyncMfa(self.transport)
+        self.passkeys = AsyncPasskeys(self.transport)
         self.roles = AsyncRoles(self.transport)
         self.bindings = AsyncBindings(self.transport)
         self.elevations = AsyncElevations(self.transport)

@@ -22,6 +22,7 @@ from cybercorp.client.keys import Keys
 from cybercorp.client.metrics import Metrics
 from cybercorp.client.mfa import Mfa
 from cybercorp.client.nouns import Nouns
+from cybercorp.client.passkeys import Passkeys
 from cybercorp.client.processes import Processes
 from cybercorp.client.profiles import find_credential
 from cybercorp.client.recordings import Recordings
@@ -34,6 +35,7 @@ from cybercorp.client.users import Users
 if TYPE_CHECKING:
     from cybercorp.client.inbox import Update
     from cybercorp.protocol.logins import StepUp
+    from cybercorp.protocol.passkeys import CeremonyCode
     from cybercorp.security.credentials import Credential
 
 
@@ -72,13 +74,14 @@ class Client:
         self.users = Users(self._nouns.users)
         self.sessions = Sessions(self._nouns.sessions)
         self.mfa = Mfa(self._nouns.mfa)
+        self.passkeys = Passkeys(self._nouns.passkeys)
         self.roles = Roles(self._nouns.roles)
         self.bindings = Bindings(self._nouns.bindings)
         self.elevations = Elevations(self._nouns.elevations)
         self.tokens = Tokens(self._nouns.tokens)
         self.server = Server(self._nouns.server)
 
-    def when_step_up(self, prove: Callable[[], StepUp | None]) -> None:
+    def when_step_up(self, prove: Callable[[], StepUp | CeremonyCode | None]) -> None:
         """What to do where the server wants proof again of who asks: `prove` gives it, or None to give up."""
         self._nouns.transport.on_step_up = prove
 

@@ -28,7 +28,9 @@ from cybercorp.server.api.logins import LoginController
 from cybercorp.server.api.metrics import MetricController
 from cybercorp.server.api.mfa import MfaController
 from cybercorp.server.api.negotiation import NegotiatedResponse
+from cybercorp.server.api.pages import PageController
 from cybercorp.server.api.parameters import refuse_unknown_parameters
+from cybercorp.server.api.passkeys import PasskeyController
 from cybercorp.server.api.recordings import RecordingController
 from cybercorp.server.api.roles import ElevationController, RoleController, TokenController
 from cybercorp.server.api.servers import ServerController
@@ -79,6 +81,8 @@ def make_app(services: Services) -> AuditTrail:
             LoginController,
             SessionController,
             MfaController,
+            PasskeyController,
+            PageController,
             UserController,
             RoleController,
             CertificateController,

@@ -17,6 +17,7 @@ from cybercorp.server.services.agents import AgentRegistry
 from cybercorp.server.services.api_tokens import ApiTokenService
 from cybercorp.server.services.audit import AuditService
 from cybercorp.server.services.authority import AuthorityService
+from cybercorp.server.services.ceremonies import Ceremonies
 from cybercorp.server.services.elevations import ElevationService
 from cybercorp.server.services.events import EventService
 from cybercorp.server.services.exports import ExportService
@@ -29,6 +30,7 @@ from cybercorp.server.services.live import LiveService
 from cybercorp.server.services.logins import LoginService
 from cybercorp.server.services.metrics import MetricService
 from cybercorp.server.services.mfa import MfaService
+from cybercorp.server.services.passkeys import PasskeyService
 from cybercorp.server.services.passwords import Passwords
 from cybercorp.server.services.policy import Policy
 from cybercorp.server.services.principals import Principal
@@ -67,6 +69,7 @@ class Services:
     sessions: SessionService
     users: UserService
     mfa: MfaService
+    passkeys: PasskeyService
     logins: LoginService
     roles: RoleService
     authority: AuthorityService
@@ -190,6 +193,9 @@ def make_services(
         sessions=sessions,
         users=users,
         mfa=mfa,
+        passkeys=PasskeyService(
+            Ceremonies(records.ceremonies, limits, vault, clock), records.users, mfa, sessions, limits, audit
+        ),
         logins=LoginService(records.users, users, sessions, passwords, mfa, limits, audit),
         roles=roles,
         authority=authority,

@@ -65,7 +65,8 @@ def enroll(
     if file is not None:
         _keep(file, lines)
         say(
-            f"{safe_text(str(file), 300)}: {len(made.tokens)} lines, each admits one machine until {until}. Delete the file afterwards."
+            f"{safe_text(str(file), 300)}: {len(made.tokens)} lines, each admits one machine until {until}. "
+            "Delete the file afterwards."
         )
     else:
         if len(made.tokens) == 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -10,11 +10,15 @@ import typer
 from cybercorp.cli.groups import single
 from cybercorp.cli.options import Options, options_of
 from cybercorp.cli.output.writers import remark, say, tell
+from cybercorp.cli.passkeys import check_can_ask, use_browser
 from cybercorp.cli.questions import ask_secret, ask_text, can_ask, read_secret
 from cybercorp.core.errors import InvalidInputError, UnauthenticatedError, UntrustedServerError
 from cybercorp.protocol.logins import ClientType, Tokens
 from cybercorp.security.credentials import Credential
 from cybercorp.security.display import safe_text
+
+if TYPE_CHECKING:
+    from cybercorp.client.synchronous import Client
 
 app = single("Log in to a server.")
 
@@ -33,9 +37,12 @@ def login(
     pin: Annotated[
         str | None, typer.Option("--pin", metavar="PIN", help="The key of the server's authority: sha256:…")
     ] = None,
+    passkey: Annotated[
+        bool, typer.Option("--passkey", help="With a passkey in the browser; no name and no password is asked for.")
+    ] = False,
     wallboard: Annotated[bool, typer.Option("--wallboard", help="A session of 30 days that can only look.")] = False,
 ) -> None:
-    """Log in to a server with name, password and second factor. Its profile becomes the default one."""
+    """Log in to a server with name, password and second factor, or a passkey. Its profile becomes the default one."""
     options = options_of(context)
     if url is not None:
         options = msgspec.structs.replace(options, url=url)
@@ -46,16 +53,11 @@ def login(
 
     profile = options.login_profile()
     with Client(credential=_trusted(options.credential(), pin)) as client:
-        name = user or ask_text("User", option="--user NAME")
-        password = read_secret() if password_stdin else ask_secret("Password", option="--password-stdin")
         kind = ClientType.WALLBOARD if wallboard else ClientType.CLI
-        try:
-            tokens = client.account.login(name, password, code, kind)
-        except UnauthenticatedError as error:
-            if error.error_code != "mfa_needed" or code is not None or not can_ask():
-                raise
-            asked = ask_secret("Code of the authenticator app, or a recovery code", option="--code")
-            tokens = client.account.login(name, password, asked, kind)
+        if passkey:
+            tokens = _with_passkey(client, kind)
+        else:
+            tokens = _with_password(client, kind, user, code, from_stdin=password_stdin)
         known = read_profiles().profiles.get(profile)
         kept = msgspec.structs.replace(known, url=client.url) if known else Profile(url=client.url)
         trusted = client.credential
@@ -65,6 +67,25 @@ def login(
         save_profile(profile, msgspec.structs.replace(kept, user=tokens.user, token=""), default=True)
         SessionStore(profile).save(stored_session(client.url, tokens))
     _greet(tokens, profile, client.url, options)
+
+
+def _with_password(client: Client, kind: ClientType, user: str | None, code: str | None, *, from_stdin: bool) -> Tokens:
+    name = user or ask_text("User", option="--user NAME")
+    password = read_secret() if from_stdin else ask_secret("Password", option="--password-stdin")
+    try:
+        return client.account.login(name, password, code, kind)
+    except UnauthenticatedError as error:
+        if error.error_code != "mfa_needed" or code is not None or not can_ask():
+            raise
+        if "--passkey" in error.hint:
+            say(error.hint)
+        asked = ask_secret("Code of the authenticator app, or a recovery code", option="--code")
+        return client.account.login(name, password, asked, kind)
+
+
+def _with_passkey(client: Client, kind: ClientType) -> Tokens:
+    check_can_ask()
+    return use_browser(client.url, client.passkeys.begin_login(kind), client.passkeys.finish_login)
 
 
 def _trusted(credential: Credential, pin: str | None) -> Credential:

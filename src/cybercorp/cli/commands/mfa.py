@@ -14,6 +14,7 @@ from cybercorp.cli.output.columns import Column, iso_time, local_time
 from cybercorp.cli.output.formats import OutputFormat
 from cybercorp.cli.output.writers import remark, say, tell, write_rows
 from cybercorp.cli.parameters import Output
+from cybercorp.cli.passkeys import check_can_ask, use_browser
 from cybercorp.cli.questions import ask_text, can_ask
 from cybercorp.core.errors import InvalidInputError
 from cybercorp.protocol.mfa import Factor, RecoveryCodes
@@ -57,8 +58,14 @@ def list_factors(context: typer.Context, output: Output = OutputFormat.TABLE) ->
 def add_factor(
     context: typer.Context,
     name: Annotated[str, typer.Option("--name", metavar="TEXT", help="What you call it.")] = "",
+    passkey: Annotated[
+        bool, typer.Option("--passkey", help="A passkey, made in the browser, instead of an authenticator app.")
+    ] = False,
 ) -> None:
-    """Set up an authenticator app: scan the code with it, then type what it shows."""
+    """Set up an authenticator app: scan the code with it, then type what it shows. Or a passkey."""
+    if passkey:
+        _add_passkey(context, name)
+        return
     if not can_ask():
         raise InvalidInputError("This needs a terminal: a code is drawn and one is asked for.", hint="Run it by hand.")
     with options_of(context).client() as client:
@@ -76,6 +83,15 @@ def add_factor(
                     raise
                 say(f"{error.message} {error.hint}")
     tell("The second factor is set up; it is asked for from the next log-in on.")
+    _show_codes(codes)
+
+
+def _add_passkey(context: typer.Context, name: str) -> None:
+    check_can_ask()
+    with options_of(context).client() as client:
+        made = client.passkeys.begin_registration(name)
+        codes = use_browser(client.url, made, client.passkeys.finish_registration)
+    tell("The passkey is set up. Log in with it: cybercorp login --passkey")
     _show_codes(codes)
 
 

@@ -119,7 +119,9 @@ class LoginService:
         if not code:
             raise UnauthenticatedError(
                 "A second factor is needed.",
-                hint="Give a code of the authenticator app, or a recovery code.",
+                hint="Give a code of the authenticator app, or a recovery code."
+                if FactorKind.TOTP in kinds
+                else "Log in with your passkey (cybercorp login --passkey), or give a recovery code.",
                 code="mfa_needed",
             )
         await self._limits.take(CODE, user.id)

@@ -67,8 +67,7 @@ class MfaService:
             for row in rows:
                 if row.confirmed_at_ms is None:
                     await self._factors.remove(user_id, id=row.id)
-            if sum(row.confirmed_at_ms is not None and row.kind != FactorKind.RECOVERY for row in rows) >= MAX_FACTORS:
-                raise ConflictError(f"There are {MAX_FACTORS} factors already.", hint="Remove one: cybercorp mfa.")
+            await self.check_room(user_id)
         factor_id, raw = new_id("factor"), secrets.token_bytes(20)
         secret = base64.b32encode(raw).decode("ascii")
         sealed = self._vault.seal(raw, table="factors", column="secret", row=factor_id)
@@ -104,7 +103,46 @@ class MfaService:
                 code="wrong_code",
             )
         await self._limits.clear(CODE, user_id)
-        await self._sessions.step_up(principal.session_id, principal.factors | {FactorKind.TOTP})
+        return await self._added(principal, FactorKind.TOTP)
+
+    async def check_room(self, user_id: str) -> None:
+        """Raises ConflictError where there are as many factors as there may be."""
+        rows = await self._factors.list_(user_id)
+        if sum(row.kind != FactorKind.RECOVERY for row in rows) >= MAX_FACTORS:
+            raise ConflictError(f"There are {MAX_FACTORS} factors already.", hint="Remove one: cybercorp mfa.")
+
+    async def add_passkey(self, principal: Principal, name: str, secret: bytes, counter: int) -> RecoveryCodes:
+        """A passkey that was proven; `secret` is what is kept of it. With the first factor come recovery codes."""
+        user_id, now_ms = principal.person(), self._clock.now_ms()
+        await self.check_room(user_id)
+        factor_id = new_id("factor")
+        row = FactorRow(
+            id=factor_id,
+            user_id=user_id,
+            kind=FactorKind.PASSKEY,
+            name=name[:64] or "passkey",
+            secret=self._vault.seal(secret, table="factors", column="secret", row=factor_id),
+            last_step=counter,
+            created_at_ms=now_ms,
+            confirmed_at_ms=now_ms,
+        )
+        await self._note("mfa.add", principal, row)
+        await self._factors.add([row])
+        return await self._added(principal, FactorKind.PASSKEY)
+
+    async def passkeys(self, user_id: str) -> list[tuple[FactorRow, bytes]]:
+        """Those of a user, with what is kept of each."""
+        rows = [row for row in await self._factors.list_(user_id) if row.kind == FactorKind.PASSKEY]
+        return [(row, self._vault.open(row.secret, table="factors", column="secret", row=row.id)) for row in rows]
+
+    async def take_passkey(self, factor_id: str, counter: int) -> bool:
+        """Note its counter; False where it does not grow: there is a second one of it."""
+        return await self._factors.take_count(factor_id, counter, self._clock.now_ms())
+
+    async def _added(self, principal: Principal, kind: FactorKind) -> RecoveryCodes:
+        """The session counts as begun with this factor."""
+        user_id = principal.person()
+        await self._sessions.step_up(principal.session_id, principal.factors | {kind})
         rows = await self._factors.list_(user_id)
         if any(one.kind == FactorKind.RECOVERY and one.used_at_ms is None for one in rows):
             return RecoveryCodes(codes=[])

@@ -12,6 +12,7 @@ from cybercorp.store.postgres import Database
 from cybercorp.store.records.agents import AgentRepository
 from cybercorp.store.records.api_tokens import ApiTokenRepository
 from cybercorp.store.records.audit import AuditRepository
+from cybercorp.store.records.ceremonies import CeremonyRepository
 from cybercorp.store.records.certificates import CertificateRepository
 from cybercorp.store.records.connections import Connections
 from cybercorp.store.records.data_keys import DataKeyRepository
@@ -50,6 +51,7 @@ class Records:
         self.users = UserRepository(connections)
         self.sessions = SessionRepository(connections)
         self.factors = FactorRepository(connections)
+        self.ceremonies = CeremonyRepository(connections)
         self.roles = RoleRepository(connections)
         self.bindings = BindingRepository(connections)
         self.elevations = ElevationRepository(connections)

@@ -10,7 +10,9 @@ from cybercorp.store.records.tables import FACTORS
 
 
 class FactorRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A factor. It counts from `confirmed_at_ms` on; `last_step` is the last TOTP step that was accepted."""
+    """A factor. It counts from `confirmed_at_ms` on; `last_step` is the last TOTP step that was accepted; of a
+    passkey the authenticator's counter.
+    """
 
     id: str
     user_id: str
@@ -64,6 +66,13 @@ class FactorRepository:
         statement = update(FACTORS).where(FACTORS.c.id == id, FACTORS.c.confirmed_at_ms.is_not(None), later)
         async with self._connections.writing() as connection:
             return (await connection.execute(statement.values(last_step=step, used_at_ms=at_ms))).rowcount > 0
+
+    async def take_count(self, id: str, count: int, at_ms: int) -> bool:
+        """Note the counter of a passkey; False where it does not grow, but for those that never count (always 0)."""
+        grown = FACTORS.c.last_step < count if count else FACTORS.c.last_step == 0
+        statement = update(FACTORS).where(FACTORS.c.id == id, FACTORS.c.confirmed_at_ms.is_not(None), grown)
+        async with self._connections.writing() as connection:
+            return (await connection.execute(statement.values(last_step=count, used_at_ms=at_ms))).rowcount > 0
 
     async def take_once(self, id: str, at_ms: int) -> bool:
         """Use something that is good once; False where it was used before. One caller wins."""

@@ -14,6 +14,7 @@ from cybercorp.store.records.tables import METADATA
 SEALED_COLUMNS: Final = (
     ("signing_keys", "private_key"),
     ("factors", "secret"),
+    ("ceremonies", "content"),
     ("refresh_tokens", "successor"),
     ("certificates", "private_key"),
 )
