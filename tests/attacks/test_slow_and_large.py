@@ -10,15 +10,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cybercorp.server import http_protocol
+from cybercorp.server import http_protocol, waiting
 from tests.integration.serving import ServerThread
 
 REAL = (
-    http_protocol.HEAD_S,
+    waiting.HEAD_S,
     http_protocol.BODY_S,
     http_protocol.MAX_HEAD_BYTES,
     http_protocol.MAX_HEADERS,
-    http_protocol.MAX_WAITING,
+    waiting.MAX_WAITING,
 )
 
 
@@ -27,9 +27,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerThread]:
     """Its deadlines are short, so that a test need not wait for the real ones."""
     folder: Path = tmp_path_factory.mktemp("slow") / "data"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(http_protocol, "HEAD_S", 0.4)
+        patch.setattr(waiting, "HEAD_S", 0.4)
         patch.setattr(http_protocol, "BODY_S", 0.4)
-        patch.setattr(http_protocol, "MAX_WAITING", 300)
+        patch.setattr(waiting, "MAX_WAITING", 300)
         with ServerThread(folder, trusted_proxies=["127.0.0.1"]) as made:
             yield made
 
@@ -58,8 +58,8 @@ HEAD = b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 
 
 def test_the_real_deadlines() -> None:
-    """Ten seconds for a head, thirty for a body; a head of 32 KiB with a hundred fields; two thousand that wait."""
-    assert REAL == (10, 30, 32768, 100, 2048)
+    """Ten seconds for a head, ten for a body; a head of 32 KiB with a hundred fields; two thousand that wait."""
+    assert REAL == (10, 10, 32768, 100, 2048)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +93,16 @@ def test_who_drips_is_closed(server: ServerThread) -> None:
     assert time.monotonic() - began < 3
     assert answer.startswith(b"HTTP/1.1 408 ") or answer == b""
     connection.close()
+
+
+def test_who_goes_away_in_the_middle_writes_no_log(server: ServerThread, caplog: pytest.LogCaptureFixture) -> None:
+    """A body of which the rest never comes is nobody's error: else anybody could fill the log."""
+    head = HEAD.replace(b"GET /health/live", b"POST /api/v1/login")
+    connection = opened(server, head + b"Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{")
+    with caplog.at_level("WARNING"):
+        connection.close()
+        assert heard(opened(server, HEAD)).startswith(b"HTTP/1.1 408 ")  # it came later, and has been seen to
+    assert caplog.messages == []
 
 
 def test_a_kept_connection_has_its_deadline_too(server: ServerThread) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
+import psutil
 
 from tests.faults.ledger import METRIC, STEP_MS, LedgerAgent, check_ledger
 from tests.stack import COMMAND, free_port, is_ready, user_environment, wait_until
@@ -19,13 +20,17 @@ READY_S = 20
 class FaultyServer:
     """`cybercorp server run` as a process that is killed and started again on the same data and port."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
-        """`environment` is added to that of a user whose folders lie in `folder`."""
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None, *, secure: bool = False) -> None:
+        """`environment` is added to that of a user whose folders lie in `folder`; `secure`: it speaks TLS."""
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if secure else 'http'}://127.0.0.1:{self.port}"
         self.folder = folder
         self.environment = {**user_environment(folder), **(environment or {})}
         self.process: subprocess.Popen[bytes] | None = None
+        if secure:
+            self.environment["CYBERCORP_SERVER_TLS"] = "true"
+            command = [*COMMAND, "server", "create-certificate", "localhost"]
+            subprocess.run(command, env=self.environment, check=True, capture_output=True, cwd=folder)
 
     def start(self) -> None:
         """Start it (again), and wait until it is ready."""
@@ -50,6 +55,18 @@ class FaultyServer:
         assert self.process is not None
         self.process.kill()
         self.process.wait(10)
+
+    def stop(self) -> None:
+        """SIGTERM, and wait."""
+        assert self.process is not None
+        self.process.terminate()
+        self.process.wait(20)
+
+    @property
+    def memory_bytes(self) -> int:
+        """What it has of the machine's memory (RSS)."""
+        assert self.process is not None
+        return int(psutil.Process(self.process.pid).memory_info().rss)
 
     @property
     def owner(self) -> dict[str, str]:

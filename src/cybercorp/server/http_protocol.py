@@ -1,7 +1,7 @@
 """uvicorn's HTTP with limits: how long a request may take to arrive, how large its head may be, how many may arrive.
 
 Whoever opens a connection and says nothing, or says it a byte at a time, is answered 408 and closed; a head that is too
-large gets 431. Of connections whose request has not arrived yet so many are kept at once; then the oldest goes.
+large gets 431. Over TLS the connection has waited before (`tls_handshake`), and its time goes on.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from cybercorp.protocol.problems import PROBLEM_MEDIA_TYPE, TYPE_PREFIX, Problem
 from cybercorp.protocol.servers import PROTOCOL_HEADER, PROTOCOL_VERSION
+from cybercorp.server.waiting import Waiting
 
-HEAD_S = 10.0
-BODY_S = 30.0
+BODY_S = 10.0
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEADERS = 100
-MAX_WAITING = 2048
 _TITLES = {408: "Request Timeout", 431: "Request Header Fields Too Large"}
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """One connection. `waiting` are those, oldest first, of which no whole request head has arrived yet."""
+    """One connection. `waiting` are those of which no whole request head has arrived yet."""
 
-    waiting: dict[GuardedProtocol, None] = {}  # noqa: RUF012 - of all connections of this process, in order
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, *arguments: Any, waiting: Waiting, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self._waiting = waiting
+        self._number = -1
+        self._due: float | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._head_bytes = 0
         self._in_head = True
@@ -38,10 +38,16 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The clock runs from here: silence is a request that does not arrive."""
         super().connection_made(transport)
-        self._await(HEAD_S)
-        self.waiting[self] = None
-        if len(self.waiting) > MAX_WAITING:
-            next(iter(self.waiting))._refuse(408, "Too many connections wait; this one waited longest.")
+        if self._due is not None:
+            self._await(max(0.0, self._due - self.loop.time()))
+            self._waiting.hand_on(self._number, self._give_way)
+        else:
+            self._await(self._waiting.head_s)
+            self._number = self._waiting.enter(self._give_way)
+
+    def waited_since(self, number: int, due: float) -> None:
+        """It waits already, under this number; its head must be there by `due`, on the loop's clock."""
+        self._number, self._due = number, due
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._settle()
@@ -54,7 +60,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._in_head:
             self._head_bytes += len(data)
             if self._deadline is None:  # the next request of a connection that was kept
-                self._await(HEAD_S)
+                self._await(self._waiting.head_s)
         super().data_received(data)
         if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self._refused:
             self._refuse(431, f"The head of the request is larger than {MAX_HEAD_BYTES // 1024} KiB.")
@@ -98,13 +104,16 @@ class GuardedProtocol(HttpToolsProtocol):
         self._deadline = self.loop.call_later(seconds, self._late)
 
     def _settle(self) -> None:
-        self.waiting.pop(self, None)
+        self._waiting.leave(self._number)
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
     def _late(self) -> None:
         self._refuse(408, "The request did not arrive in time.")
+
+    def _give_way(self) -> None:
+        self._refuse(408, "Too many connections wait; this one waited longest.")
 
     def _refuse(self, status: int, detail: str) -> None:
         """Say why, where nothing was said yet, and close."""

@@ -11,7 +11,9 @@ import socket
 import sys
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import uvicorn
@@ -33,6 +35,9 @@ from cybercorp.server.log import write_lines
 from cybercorp.server.opening import open_records
 from cybercorp.server.services.keys import open_vault
 from cybercorp.server.settings import ServerSettings
+from cybercorp.server.tls import TlsContext
+from cybercorp.server.tls_handshake import TlsHandshake
+from cybercorp.server.waiting import Waiting
 from cybercorp.server.websocket.direct import DirectProtocol
 from cybercorp.server.wiring import Services, make_services
 from cybercorp.store.database_urls import shown
@@ -175,11 +180,7 @@ async def serve_store(
     if not recorded:
         await services.audit.close_open_intents()
         await _note(services, "server.start", EventKind.SERVER_STARTED, f"The server {VERSION} started.")
-    config = _config(services)
-    if tls is not None:
-        config.load()
-        config.ssl = tls.context
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(_config(services, tls))
     loop = asyncio.get_running_loop()
     if threading.current_thread() is threading.main_thread():  # else somebody else's process, and signals, and memory
         if sys.platform != "win32":
@@ -221,11 +222,15 @@ async def _note(services: Services, operation: str, kind: EventKind, message: st
         _LOG.warning("%s", error)
 
 
-def _config(services: Services) -> uvicorn.Config:
+def _config(services: Services, tls: TlsContext | None) -> uvicorn.Config:
+    waiting = Waiting()
+    protocol: Any = partial(GuardedProtocol, waiting=waiting)
+    if tls is not None:
+        protocol = partial(TlsHandshake, context=tls.context, waiting=waiting)
     return uvicorn.Config(
         make_app(services),
         loop="none",
-        http=GuardedProtocol,
+        http=protocol,
         ws=DirectProtocol,
         ws_max_size=MAX_MESSAGE_BYTES,
         ws_per_message_deflate=False,

@@ -5,7 +5,13 @@ from __future__ import annotations
 import http
 import logging
 
-from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException, ValidationException
+from litestar.exceptions import (
+    HTTPException,
+    InternalServerException,
+    MethodNotAllowedException,
+    NotFoundException,
+    ValidationException,
+)
 
 from cybercorp.core.errors import (
     AccessError,
@@ -45,6 +51,7 @@ _CODES: dict[int, type[CyberCorpError]] = {
     415: InvalidInputError,
     429: RateLimitedError,
 }
+_GONE = "client disconnected prematurely"  # Litestar's word; whoever goes away is no fault of the server's
 _REFERENCE = "The reference is at /api/docs."
 _LOG = logging.getLogger("cybercorp.server")
 
@@ -76,6 +83,8 @@ def problem_of_exception(error: Exception) -> Problem:
         return problem_of(error)
     if isinstance(error, HTTPException) and error.status_code < 500:
         return _from_litestar(error)
+    if isinstance(error, InternalServerException) and error.detail == _GONE:
+        return problem_of(InvalidInputError("The body did not arrive whole.", hint="Send it again."))
     if isinstance(error, RecursionError) and "deserializing" in str(error):
         return problem_of(InvalidInputError("The body is nested too deeply.", hint=_REFERENCE))
     _LOG.error("a request failed: %s", type(error).__name__, exc_info=error)

@@ -1,0 +1,74 @@
+"""Thousands of connections that never finish what they begin (F19): each is closed in time, and nobody else notices."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.faults.control_group import Answers, ControlGroup, limit_of
+from tests.faults.half_open import Flood, HalfOpen
+from tests.faults.servers import FaultyServer
+
+CLOSED_S = 10.0
+LATE_S = 0.5  # what the machine may add; with the quick profile, beside other tests, tenfold
+MOST_BYTES = 64 * 1024**2
+FLOOD_S = 20.0
+PLAIN = ("silent", "head-drips", "body-drips")
+SECURE = ("silent", "hello-drips", "hello-alone")
+
+
+async def flooded(server: FaultyServer, count: int, kinds: tuple[str, ...]) -> tuple[list[HalfOpen], Answers, int]:
+    """How the half-open ones ended, what the others were answered, and the bytes of memory that it took."""
+    group = ControlGroup(server.url, server.owner["Authorization"].removeprefix("Bearer "))
+    before, peak, until = server.memory_bytes, 0, asyncio.Event()
+    flood = Flood(server.port, count, FLOOD_S, *kinds)
+    try:
+        asking, result = asyncio.create_task(group.ask(until)), asyncio.create_task(flood.result())
+        while not result.done():
+            peak = max(peak, server.memory_bytes)
+            await asyncio.wait({result}, timeout=0.2)
+        until.set()
+        return await result, await asking, peak - before
+    finally:
+        flood.end()
+
+
+async def prove(server: FaultyServer, count: int, waves: list[tuple[str, ...]], *, quick: bool) -> None:
+    """One wave after the other, each against the quiet before."""
+    group = ControlGroup(server.url, server.owner["Authorization"].removeprefix("Bearer "))
+    await group.ask_for(1)  # what is slow the first time
+    limit_s = limit_of(await group.ask_for(4), quick=quick)
+    for kinds in waves:
+        found, answers, grown = await flooded(server, count, kinds)
+        late = [one for one in found if one.closed_s is None or one.closed_s > CLOSED_S + (10 if quick else 1) * LATE_S]
+        assert len(found) == count
+        assert not late, late[:3]
+        assert answers.failed == []
+        assert answers.p99_s <= limit_s, f"{kinds}: {1000 * answers.p99_s:.0f} ms, at most {1000 * limit_s:.0f}"
+        assert grown <= MOST_BYTES, f"{kinds}: {grown / 1024**2:.0f} MB"
+        answered = {one.status for one in found if "head" in one.kind or "body" in one.kind}
+        assert answered <= {408}, f"{kinds}: answered {answered}"
+        print(f"{count} × {'+'.join(kinds)}: p99 {1000 * answers.p99_s:.0f} ms, +{grown / 1024**2:.0f} MB")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("secure", "kinds"), [(True, SECURE), (False, PLAIN)], ids=["TLS", "plain HTTP"])
+async def test_half_open_connections_are_closed_and_hold_up_nobody(
+    tmp_path: Path, times: Callable[[int, int], int], secure: bool, kinds: tuple[str, ...]
+) -> None:
+    """Silent, or a byte a second, before TLS, in the head, in the body: closed after ten seconds (408 where that can be
+    said); the p99 of the others at most doubles, none of their requests fails, and 64 MB are enough."""
+    count = times(300, 2000)
+    server = FaultyServer(tmp_path, secure=secure)
+    server.start()
+    try:
+        waves: list[tuple[str, ...]] = [kinds] if count < 2000 else [(kind,) for kind in kinds]
+        await prove(server, count, waves, quick=count < 2000)
+        server.stop()
+        assert "ERROR" not in (tmp_path / "server.log").read_text()
+    finally:
+        server.kill()
