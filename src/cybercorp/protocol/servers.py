@@ -43,7 +43,11 @@ class ServerStorage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """Version, protocol and load of the server that answers."""
+    """Version, protocol and load of the server that answers.
+
+    `partial`: whoever asks sees some of the hosts only. Hosts and agents are counted of these, history reaches back as
+    theirs does; viewers, samples and sizes, which would tell of the other hosts, are left at nothing.
+    """
 
     version: str
     protocol: int
@@ -56,6 +60,7 @@ class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):
     samples_per_second: float
     commit_p99_ms: float | None
     storage: ServerStorage
+    partial: bool = False
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):

@@ -58,6 +58,7 @@ class Fleet:
                 attributes={"device": ["sda", "sdb", "sdc", "sdd", "sde"], "direction": ["read", "write"]},
             ),
         ]
+        self.partial = False
         self.series = [self.points("web-1", [0.1, 0.5, None, 0.9]), self.points("web-2", [0.2, 0.2, 0.2, 0.2])]
         self.events = [
             Event(id=n, time_ms=NOW_MS + n * 1000, kind="host.joined", severity=Severity.INFO, message=f"event {n}")
@@ -186,6 +187,7 @@ class Fleet:
             samples_per_second=250.0,
             commit_p99_ms=4.2,
             storage=ServerStorage(oldest_ms=NOW_MS, samples_total=1000, samples_bytes=1 << 20),
+            partial=self.partial,
         )
 
 

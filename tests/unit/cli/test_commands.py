@@ -352,6 +352,15 @@ def test_server_info_is_for_people_and_programs(fleet: Fleet) -> None:
     assert fleet.run("server", "info", "-o", "json").json["samples_total"] == 1000
 
 
+def test_server_info_of_a_part_of_the_hosts(fleet: Fleet) -> None:
+    """What is told to those who see every host is unknown, not zero."""
+    fleet.partial = True
+    told = fleet.run("server", "info", "-o", "json").json
+    assert (told["samples_total"], told["samples_per_second"], told["free_bytes"]) == (None, None, None)
+    assert told["hosts"] == 3
+    assert "since" in fleet.run("server").out
+
+
 def test_the_shell_completes_names_of_hosts_and_metrics(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Names come from the server; one that a terminal would obey is left out; a server that is away gives none."""
     fleet.hosts.append(host("web-\x1b[31m", 0.1))

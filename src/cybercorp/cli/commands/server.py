@@ -16,7 +16,7 @@ from cybercorp.cli.output.writers import remark, say, tell, write_one
 from cybercorp.cli.parameters import Output
 from cybercorp.core.clock import SystemClock
 from cybercorp.core.errors import StorageCorruptError
-from cybercorp.core.units import format_bytes, format_decimal, format_seconds
+from cybercorp.core.units import UNKNOWN, format_bytes, format_decimal, format_seconds
 from cybercorp.protocol.servers import ServerInfo
 from cybercorp.security.display import safe_text
 
@@ -34,12 +34,12 @@ COLUMNS: tuple[Column[ServerInfo], ...] = (
     ),
     Column(key="hosts", value=lambda info: info.hosts),
     Column(key="agents_connected", title="AGENTS", value=lambda info: info.agents_connected),
-    Column(key="viewers_connected", title="VIEWERS", value=lambda info: info.viewers_connected),
+    Column(key="viewers_connected", title="VIEWERS", value=lambda info: _whole(info, info.viewers_connected)),
     Column(
         key="samples_per_second",
         title="SAMPLES",
-        value=lambda info: info.samples_per_second,
-        text=lambda info: f"{format_decimal(round(info.samples_per_second))}/s",
+        value=lambda info: _whole(info, info.samples_per_second),
+        text=lambda info: UNKNOWN if info.partial else f"{format_decimal(round(info.samples_per_second))}/s",
     ),
     Column(
         key="commit_p99_ms",
@@ -50,17 +50,20 @@ COLUMNS: tuple[Column[ServerInfo], ...] = (
     Column(
         key="samples_total",
         title="STORED",
-        value=lambda info: info.storage.samples_total,
+        value=lambda info: _whole(info, info.storage.samples_total),
         text=lambda info: (
-            f"{format_decimal(info.storage.samples_total)} samples since {local_time(info.storage.oldest_ms)}"
+            f"{'' if info.partial else f'{format_decimal(info.storage.samples_total)} samples '}"
+            f"since {local_time(info.storage.oldest_ms)}"
         ),
     ),
     Column(
         key="samples_bytes",
         title="SIZE",
-        value=lambda info: info.storage.samples_bytes,
+        value=lambda info: _whole(info, info.storage.samples_bytes),
         text=lambda info: (
-            f"{format_bytes(info.storage.samples_bytes)} samples, "
+            UNKNOWN
+            if info.partial
+            else f"{format_bytes(info.storage.samples_bytes)} samples, "
             f"{format_bytes(info.storage.records_bytes)} records, {format_bytes(info.storage.free_bytes)} free"
         ),
     ),
@@ -73,16 +76,21 @@ COLUMNS: tuple[Column[ServerInfo], ...] = (
     Column(key="minutes_bytes", value=lambda info: _tier_bytes(info, "1m"), detail=True),
     Column(key="hours_bytes", value=lambda info: _tier_bytes(info, "1h"), detail=True),
     Column(key="processes_bytes", value=lambda info: _tier_bytes(info, "processes"), detail=True),
-    Column(key="damaged", value=lambda info: info.storage.damaged, detail=True),
-    Column(key="records_bytes", value=lambda info: info.storage.records_bytes, detail=True),
-    Column(key="free_bytes", value=lambda info: info.storage.free_bytes, detail=True),
+    Column(key="damaged", value=lambda info: _whole(info, info.storage.damaged), detail=True),
+    Column(key="records_bytes", value=lambda info: _whole(info, info.storage.records_bytes), detail=True),
+    Column(key="free_bytes", value=lambda info: _whole(info, info.storage.free_bytes), detail=True),
     Column(key="oldest_at", value=lambda info: iso_time(info.storage.oldest_ms), detail=True),
     Column(key="clock", value=lambda info: iso_time(info.clock_ms), detail=True),
 )
 
 
-def _tier_bytes(info: ServerInfo, name: str) -> int:
-    return sum(one.size_bytes for one in info.storage.tiers if one.name == name)
+def _tier_bytes(info: ServerInfo, name: str) -> float | None:
+    return _whole(info, sum(one.size_bytes for one in info.storage.tiers if one.name == name))
+
+
+def _whole(info: ServerInfo, value: float) -> float | None:
+    """What is told of the server as a whole: unknown to whoever sees some of the hosts only."""
+    return None if info.partial else value
 
 
 def _since(info: ServerInfo) -> str:

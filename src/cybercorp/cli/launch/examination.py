@@ -170,8 +170,10 @@ def _server(options: Options) -> tuple[ServerInfo | None, Finding]:
         return None, Finding(check="server", verdict=verdict, found=error.message, hint=error.hint)
     found = (
         f"{url} answers in {took_ms:.0f} ms: version {info.version}, {_count(info.hosts, 'host')}, "
-        f"{_count(info.agents_connected, 'agent')}, {format_decimal(round(info.samples_per_second))} samples/s"
+        f"{_count(info.agents_connected, 'agent')}"
     )
+    if not info.partial:
+        found = f"{found}, {format_decimal(round(info.samples_per_second))} samples/s"
     if info.version != VERSION:
         hint = "Install the same version on both sides."
         return info, Finding(check="server", verdict=Verdict.WARNING, found=f"{found}; here is {VERSION}", hint=hint)

@@ -76,7 +76,8 @@ class HostController(Controller):
         self, services: NamedDependency[Services], principal: NamedDependency[Principal], host: FromPath[str]
     ) -> Host:
         """A host by its name or id."""
-        return services.hosts.get(host, principal.view(Permission.HOSTS_VIEW)).host(services.clock.now_ms())
+        view = principal.view(Permission.HOSTS_VIEW)
+        return services.hosts.told(services.hosts.get(host, view), view)
 
     @patch(
         "/hosts/{host:str}",

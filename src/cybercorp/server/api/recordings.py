@@ -14,6 +14,7 @@ from cybercorp.protocol.recordings import MEDIA_TYPE, SUFFIX
 from cybercorp.server.api.parameters import Selectors
 from cybercorp.server.api.responses import problems
 from cybercorp.server.services.principals import Principal
+from cybercorp.server.services.recordings import Seen
 from cybercorp.server.wiring import Services
 
 _LAST_MS = 253_402_300_800_000
@@ -40,12 +41,22 @@ class RecordingController(Controller):
         until_ms: Annotated[int, QueryParameter(ge=0, le=_LAST_MS, description="Its last instant, Unix ms.")],
         selector: Selectors = None,
     ) -> Stream:
-        """Samples, process tables and events of the chosen hosts. A file without its last frame is not whole."""
+        """Samples, process tables and events of the chosen hosts, as far as you may see them.
+
+        A file without its last frame is not whole.
+        """
         view = principal.view(Permission.RECORDINGS_EXPORT)
-        hosts = sorted(services.hosts.select(selector or [], view), key=lambda host: host.name)
+        shown = services.hosts.select(selector or [], view)
+        hosts = sorted(principal.view(Permission.HOSTS_VIEW).choose(shown), key=lambda host: host.name)
+        seen = Seen(
+            metrics=principal.view(Permission.METRICS_VIEW),
+            processes=principal.view(Permission.PROCESSES_VIEW),
+            events=principal.view(Permission.EVENTS_VIEW),
+            server=view.everything,
+        )
         manifest = services.recordings.check(hosts, since_ms, until_ms)
         return Stream(
-            services.recordings.stream(manifest, hosts, of_server=view.everything),
+            services.recordings.stream(manifest, hosts, seen),
             media_type=MEDIA_TYPE,
             headers={"Content-Disposition": f'attachment; filename="incident{SUFFIX}"'},
         )

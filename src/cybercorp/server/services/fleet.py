@@ -148,11 +148,14 @@ class LiveHost:
         """Changes whenever the summary does."""
         return (self.rows, self.state(now_ms), self.table_at_ms, now_ms // HISTORY_STEP_MS)
 
-    def summary(self, now_ms: int) -> HostSummary:
-        """The row of the fleet view. What an offline host said last is no longer true of it: unknown."""
+    def summary(self, now_ms: int, *, processes: bool = True) -> HostSummary:
+        """The row of the fleet view. What an offline host said last is no longer true of it: unknown.
+
+        Without `processes` the busiest one is not named.
+        """
         state = self.state(now_ms)
         values = self.values() if state is not HostState.OFFLINE else SummaryValues()
-        name, cpu = self._top
+        name, cpu = self._top if processes else (None, None)
         return HostSummary(
             id=self.id,
             name=self.name,
@@ -170,8 +173,8 @@ class LiveHost:
             cpu_history=self.history(now_ms),
         )
 
-    def host(self, now_ms: int) -> Host:
-        """Everything that is known of the host now."""
+    def host(self, now_ms: int, *, processes: bool = True) -> Host:
+        """Everything that is known of the host now; see `summary`."""
         return Host(
             id=self.id,
             name=self.name,
@@ -183,7 +186,7 @@ class LiveHost:
             interval_ms=self.row.interval_ms,
             clock_offset_ms=self.clock_offset_ms,
             agent_state=self.agent_state,
-            summary=self.summary(now_ms),
+            summary=self.summary(now_ms, processes=processes),
         )
 
 

@@ -91,7 +91,11 @@ class HostService:
         now_ms = self._clock.now_ms()
         chosen = {host.id: host for host in self.select(selectors, view)}
         rows = sort_summaries([host.summary(now_ms) for host in chosen.values()], sort, descending)
-        return [chosen[row.id].host(now_ms) for row in rows[offset : offset + limit]]
+        return [self.told(chosen[row.id], view) for row in rows[offset : offset + limit]]
+
+    def told(self, host: LiveHost, view: View) -> Host:
+        """What is known of the host, as far as it may be told."""
+        return host.host(self._clock.now_ms(), processes=view.sees_processes(host))
 
     async def create_enrolment(self, request: EnrolmentRequest) -> Enrolment:
         """Tokens that one agent each may join with. Raises InvalidInputError."""
@@ -176,14 +180,14 @@ class HostService:
             told = " ".join(f"{key}={value}" if value is not None else f"-{key}" for key, value in labels.items())
             await self._events.note_host(EventKind.HOST_LABELLED, host, f"{host.name} was labelled: {told}")
         self._windows.forget()
-        return host.host(self._clock.now_ms())
+        return self.told(host, principal.view(Permission.HOSTS_VIEW))
 
     async def approve(self, id_or_name: str, principal: Principal) -> Host:
         """Let a host send that waits for it, or was locked. Raises NotFoundError, ForbiddenError, ConflictError."""
         host = self.get(id_or_name, principal.view(Permission.HOSTS_VIEW))
         principal.require(Permission.AGENT_ADMIN, host)
         await self._keys.approve(principal, host)
-        return self._told(host)
+        return self._settled(host, principal)
 
     async def retire(self, id_or_name: str, principal: Principal) -> Host:
         """Its agent never returns; its history stays. Raises NotFoundError, ForbiddenError, StepUpRequiredError."""
@@ -192,11 +196,11 @@ class HostService:
         principal.require_step_up(self._clock.now_ms())
         await self._keys.retire(principal, host)
         await self._tokens.delete_for_host(host.id)
-        return self._told(host)
+        return self._settled(host, principal)
 
-    def _told(self, host: LiveHost) -> Host:
+    def _settled(self, host: LiveHost, principal: Principal) -> Host:
         host.agent_state = self._keys.state_of(host.id)
-        return host.host(self._clock.now_ms())
+        return self.told(host, principal.view(Permission.HOSTS_VIEW))
 
     async def remove(self, id_or_name: str, principal: Principal) -> LiveHost:
         """Forget a host and its tokens; the caller drops its history and its connection.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -29,12 +30,25 @@ from cybercorp.server.services.events import EventService
 from cybercorp.server.services.fleet import LiveHost
 from cybercorp.server.services.metrics import MetricService
 from cybercorp.server.services.recorded_blocks import fits, pack_items, pack_samples, rows_of_a_block
+from cybercorp.server.services.views import View
 from cybercorp.store.timeseries.engine import TimeSeries
 from cybercorp.store.timeseries.reading.spans import RowBlock
 
 LEAD_MS = 360_000  # what the charts of the first instant show, and the process table before it
 _TABLES_AT_ONCE = 100
 _EVENTS_AT_ONCE = 1_000
+
+
+class Seen(NamedTuple):
+    """What whoever takes a recording may see: of which hosts the samples, the process tables, the events.
+
+    `server`: they may take recordings of everything, and so have the events of the server itself where they see them.
+    """
+
+    metrics: View
+    processes: View
+    events: View
+    server: bool
 
 
 class Tally:
@@ -84,23 +98,22 @@ class RecordingService:
             rows=rows,
         )
 
-    async def stream(
-        self, manifest: Manifest, hosts: Sequence[LiveHost], *, of_server: bool
-    ) -> AsyncGenerator[bytes, None]:
+    async def stream(self, manifest: Manifest, hosts: Sequence[LiveHost], seen: Seen) -> AsyncGenerator[bytes, None]:
         """The bytes of the file, piece by piece. Raises StorageError: then the file has no end, and readers say so."""
         writer, tally = FrameWriter(), Tally()
         yield writer.begin() + writer.frame(manifest)
         for number, host in enumerate(hosts, start=1):
             yield writer.frame(_recorded(number, host))
         start_ms = max(manifest.since_ms - manifest.lead_ms, 0)
-        async for block in self._event_blocks(hosts, start_ms, manifest.until_ms, of_server):
+        told, of_server = seen.events.choose(hosts), seen.server and seen.events.everything
+        async for block in self._event_blocks(told, start_ms, manifest.until_ms, of_server):
             tally.events += block.count
             yield writer.frame(block)
         for number, host in enumerate(hosts, start=1):
-            for parts in (
-                self._samples(writer, tally, number, host, start_ms, manifest.until_ms),
-                self._tables(writer, tally, number, host, start_ms, manifest.until_ms),
-            ):
+            chosen = [self._samples] if seen.metrics.sees(host) else []
+            chosen += [self._tables] if seen.processes.sees(host) else []
+            for read in chosen:
+                parts = read(writer, tally, number, host, start_ms, manifest.until_ms)
                 while part := await self._metrics.read(lambda parts=parts: next(parts, b"")):  # type: ignore[misc]
                     yield part
         yield writer.end(rows=tally.rows, samples=tally.samples, tables=tally.tables, events=tally.events)
@@ -151,6 +164,8 @@ class RecordingService:
     ) -> AsyncGenerator[EventsBlock, None]:
         """Events of these hosts, and where one may see them of the server itself."""
         ids = {host.id for host in hosts}
+        if not ids and not of_server:
+            return
         after = None
         while True:
             page = await self._events.page(after=after, since_ms=start_ms, until_ms=until_ms + 1, limit=_EVENTS_AT_ONCE)

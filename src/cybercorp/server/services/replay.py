@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -42,17 +42,21 @@ class ReplayService:
     ) -> HostsWindow:
         """A window of the fleet as it was, of the hosts that somebody may see today.
 
-        Only the rows that are shown get their history and top process.
+        Only the rows that are shown get their history and top process, this one where it may be seen.
         """
         check_window(offset, limit)
         hosts = [host for host in view.choose(self._fleet.hosts) if host.row.joined_at_ms <= at_ms]
+        busy = {host.key for host in hosts if view.sees_processes(host)}
         return await self._metrics.read(
-            lambda: self._window(hosts, at_ms, selector, sort, descending, offset=offset, limit=limit, pinned=pinned)
+            lambda: self._window(
+                hosts, busy, at_ms, selector, sort, descending, offset=offset, limit=limit, pinned=pinned
+            )
         )
 
     def _window(
         self,
         hosts: Sequence[LiveHost],
+        busy: Collection[int],
         at_ms: int,
         selector: str,
         sort: HostSort,
@@ -69,7 +73,10 @@ class ReplayService:
         window = snapshot.window(selector, sort, descending, offset=offset, limit=limit, pinned=pinned)
         shown = [by_id[row.id] for row in window.rows]
         histories = self._histories(shown, at_ms)
-        rows = [self._detailed(by_id[row.id], row, histories.get(by_id[row.id].key, b""), at_ms) for row in window.rows]
+        rows = [
+            self._detailed(host, row, histories.get(host.key, b""), at_ms, busy)
+            for host, row in zip(shown, window.rows, strict=True)
+        ]
         return msgspec.structs.replace(window, rows=rows)
 
     def _summary(self, host: LiveHost, at_ms: int, past: PastRow | None, known: dict[str, SummarySlots]) -> HostSummary:
@@ -114,6 +121,10 @@ class ReplayService:
             for one in results
         }
 
-    def _detailed(self, host: LiveHost, row: HostSummary, history: bytes, at_ms: int) -> HostSummary:
+    def _detailed(
+        self, host: LiveHost, row: HostSummary, history: bytes, at_ms: int, busy: Collection[int]
+    ) -> HostSummary:
+        if host.key not in busy:
+            return msgspec.structs.replace(row, cpu_history=history)
         name, cpu = busiest(self._store.processes_at(host.key, at_ms, KNOWN_WITHIN_MS))
         return msgspec.structs.replace(row, cpu_history=history, top_process=name, top_process_cpu=cpu)

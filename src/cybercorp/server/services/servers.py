@@ -15,6 +15,7 @@ from cybercorp.server.services.metrics import MetricService
 from cybercorp.server.services.views import View
 from cybercorp.store.records.database import Records
 from cybercorp.store.timeseries.engine import TimeSeries
+from cybercorp.store.timeseries.rows import TimeSeriesStats
 
 
 class ServerService:
@@ -48,6 +49,11 @@ class ServerService:
         """What the server does, with the hosts that somebody sees."""
         hosts = view.choose(self._fleet.hosts)
         stats = await self._metrics.read(self._store.stats)
+        if not view.everything:
+            first = [bounds[0] for host in hosts if (bounds := self._store.bounds(host.key)) is not None]
+            storage = ServerStorage(oldest_ms=min(first, default=None))
+        else:
+            storage = await self._storage(stats)
         return ServerInfo(
             version=VERSION,
             protocol=PROTOCOL_VERSION,
@@ -57,28 +63,32 @@ class ServerService:
             hosts=len(hosts),
             agents_connected=sum(host.connected for host in hosts),
             viewers_connected=len(self._live) if view.everything else 0,
-            samples_per_second=self._rate[2],
+            samples_per_second=self._rate[2] if view.everything else 0.0,
             commit_p99_ms=stats.commit_p99_ms,
-            storage=ServerStorage(
-                records_bytes=await self._records.size_bytes(),
-                samples_bytes=stats.file_bytes + stats.wal_bytes,
-                free_bytes=stats.disk_free_bytes,
-                oldest_ms=stats.oldest_ms,
-                samples_total=stats.samples,
-                unsealed_rows=stats.head_rows,
-                damaged=stats.damaged,
-                tiers=[
-                    StorageTier(
-                        name=one.name,
-                        size_bytes=one.size_bytes,
-                        rows=one.rows,
-                        values=one.values,
-                        oldest_ms=one.oldest_ms,
-                        newest_ms=one.newest_ms,
-                    )
-                    for one in stats.tiers
-                ],
-            ),
+            storage=storage,
+            partial=not view.everything,
+        )
+
+    async def _storage(self, stats: TimeSeriesStats) -> ServerStorage:
+        return ServerStorage(
+            records_bytes=await self._records.size_bytes(),
+            samples_bytes=stats.file_bytes + stats.wal_bytes,
+            free_bytes=stats.disk_free_bytes,
+            oldest_ms=stats.oldest_ms,
+            samples_total=stats.samples,
+            unsealed_rows=stats.head_rows,
+            damaged=stats.damaged,
+            tiers=[
+                StorageTier(
+                    name=one.name,
+                    size_bytes=one.size_bytes,
+                    rows=one.rows,
+                    values=one.values,
+                    oldest_ms=one.oldest_ms,
+                    newest_ms=one.newest_ms,
+                )
+                for one in stats.tiers
+            ],
         )
 
     def measure(self) -> None:

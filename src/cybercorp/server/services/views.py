@@ -16,9 +16,14 @@ class View:
         self.rights = rights
         self.permission = permission
         self.everything = rights.everywhere(permission)
+        self.every_process = rights.everywhere(Permission.PROCESSES_VIEW)
 
     def sees(self, host: LiveHost) -> bool:
         return self.everything or self.rights.allows(self.permission, host)
+
+    def sees_processes(self, host: LiveHost) -> bool:
+        """Whether a summary of this host may name its busiest process."""
+        return self.every_process or self.rights.allows(Permission.PROCESSES_VIEW, host)
 
     def choose(self, hosts: Iterable[LiveHost]) -> list[LiveHost]:
         """Those that are seen, in their order."""

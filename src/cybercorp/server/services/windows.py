@@ -77,11 +77,11 @@ class WindowService:
     def now(self, view: View) -> Snapshot:
         """The fleet as somebody sees it, at most 0.4 s old."""
         whole = self._now()
-        if view.everything:
+        if view.everything and view.every_process:
             return whole
         known = self._scoped.get((view.rights, view.permission))
         if known is None:
-            seen = [self._summary(host, whole.timestamp_ms) for host in view.choose(self._fleet.hosts)]
+            seen = [self._seen(host, whole.timestamp_ms, view) for host in view.choose(self._fleet.hosts)]
             known = self._scoped[view.rights, view.permission] = Snapshot(whole.timestamp_ms, seen)
         return known
 
@@ -99,6 +99,11 @@ class WindowService:
         self._snapshot = None
         self._scoped.clear()
         self._summaries.clear()
+
+    def _seen(self, host: LiveHost, now_ms: int, view: View) -> HostSummary:
+        if view.sees_processes(host):
+            return self._summary(host, now_ms)
+        return host.summary(now_ms, processes=False)
 
     def _summary(self, host: LiveHost, now_ms: int) -> HostSummary:
         version = host.version(now_ms)
