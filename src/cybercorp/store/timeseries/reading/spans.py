@@ -35,21 +35,29 @@ class Spans:
 
         Each half hour is read as it is at one moment. Raises StorageError.
         """
-        at = start_ms
-        while at < end_ms:
-            until = min(at + SLICE_MS - at % SLICE_MS, end_ms)
+        for at, until in self._halves(host, start_ms, end_ms):
             yield from look(self._session, lambda state, at=at, until=until: self._slice(state, host, at, until))  # type: ignore[misc]
-            at = until
 
     def tables(self, host: int, start_ms: int, end_ms: int) -> Iterator[bytes]:
         """The process tables (MessagePack) in `[start_ms, end_ms)` by time; of two of one time the one that came last.
 
         As `rows`, half an hour at a time. Raises StorageError.
         """
-        at = start_ms
+        for at, until in self._halves(host, start_ms, end_ms):
+            yield from look(self._session, lambda state, at=at, until=until: self._bodies(state, host, at, until))  # type: ignore[misc]
+
+    def _halves(self, host: int, start_ms: int, end_ms: int) -> Iterator[tuple[int, int]]:
+        """The half hours of a span, but for those before and after everything that the host has."""
+        state = self._session.state
+        with state.lock:
+            owner = state.hosts.get(host)
+            bounds = owner.bounds() if owner is not None else None
+        if bounds is None:
+            return
+        at, end_ms = max(start_ms, bounds[0]), min(end_ms, bounds[1] + 1)
         while at < end_ms:
             until = min(at + SLICE_MS - at % SLICE_MS, end_ms)
-            yield from look(self._session, lambda state, at=at, until=until: self._bodies(state, host, at, until))  # type: ignore[misc]
+            yield at, until
             at = until
 
     def _bodies(self, state: State, host: int, start_ms: int, end_ms: int) -> list[bytes]:
