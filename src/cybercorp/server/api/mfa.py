@@ -54,7 +54,7 @@ class MfaController(Controller):
         principal.person()
         return await services.mfa.confirm_totp(principal, factor, data.code)
 
-    @post("/recovery-codes", summary="New recovery codes", opt=_OWN, responses=problems(503))
+    @post("/recovery-codes", summary="New recovery codes", opt=_OWN, responses=problems(409, 503))
     async def renew_recovery_codes(
         self, services: NamedDependency[Services], principal: NamedDependency[Principal]
     ) -> RecoveryCodes:

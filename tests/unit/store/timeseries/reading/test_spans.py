@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import pytest
@@ -10,9 +12,13 @@ import pytest
 from cybercorp.protocol.agents import RecordType
 from cybercorp.protocol.processes import ProcessTable
 from cybercorp.store.timeseries.reading import spans
+from cybercorp.store.timeseries.reading.pictures import look
 from cybercorp.store.timeseries.rows import StoredRow
+from cybercorp.store.timeseries.session import Session
+from cybercorp.store.timeseries.state import State
 from tests.unit.store.building import FIRST, START_MS, open_store, sample
 
+T = TypeVar("T")
 CENTURIES_MS = 20_000_000_000_000
 
 
@@ -20,8 +26,12 @@ CENTURIES_MS = 20_000_000_000_000
 def test_a_span_of_centuries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sealed: bool) -> None:
     """It gives what there is, first and last row included, and looks at the half hours of the history alone."""
     looks: list[int] = []
-    look = spans.look
-    monkeypatch.setattr(spans, "look", lambda *given: looks.append(1) or look(*given))
+
+    def counted(session: Session, read: Callable[[State], T]) -> T:
+        looks.append(1)
+        return look(session, read)
+
+    monkeypatch.setattr(spans, "look", counted)
     store = open_store(tmp_path)
     try:
         store.register_catalogue(1, FIRST)
