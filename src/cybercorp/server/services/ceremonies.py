@@ -60,11 +60,11 @@ class Ceremonies:
         self._clock = clock
 
     async def begin(self, kind: CeremonyKind, content: Content) -> Ceremony:
-        """A new one; `content` lacks its secret. Raises RateLimitedError where too many are open."""
+        """A new one; `content` lacks its secret. Raises RateLimitedError where strangers have begun too many."""
         now_ms = self._clock.now_ms()
         await self._ceremonies.purge(now_ms)
-        if await self._ceremonies.count() >= MOST:
-            raise RateLimitedError("Too many passkey ceremonies are open.", retry_after_s=LIFE_S)
+        if kind is CeremonyKind.LOGIN and await self._ceremonies.count(kind) >= MOST:
+            raise RateLimitedError("Too many passkey log-ins are open.", retry_after_s=LIFE_S)
         ticket, secret = new_token(TokenKind.CEREMONY), new_token(TokenKind.CEREMONY)
         hashed = token_hash(ticket)
         kept = msgspec.structs.replace(content, secret_hash=token_hash(secret))

@@ -50,9 +50,11 @@ class CeremonyRepository:
         async with self._connections.writing() as connection:
             return (await connection.execute(update(CEREMONIES).where(*unused).values(used_at_ms=at_ms))).rowcount > 0
 
-    async def count(self) -> int:
+    async def count(self, kind: str) -> int:
+        """How many of a kind there are."""
+        statement = select(func.count()).select_from(CEREMONIES).where(CEREMONIES.c.kind == kind)
         async with self._connections.reading() as connection:
-            return int((await connection.execute(select(func.count()).select_from(CEREMONIES))).scalar_one())
+            return int((await connection.execute(statement)).scalar_one())
 
     async def purge(self, now_ms: int) -> int:
         """Remove those whose time is over; returns how many."""
