@@ -56,9 +56,9 @@ class Agent(SimulatedConnection):
 
     path = "/api/v1/agents/connect"
 
-    def __init__(self, host_id: str, key: AgentKey, generation: int, address: str, figures: Figures) -> None:
+    def __init__(self, host_id: str, key: AgentKey, kept: tuple[int, str], address: str, figures: Figures) -> None:
         super().__init__(host_id, address, "", figures)
-        self.host_id, self.key, self.generation = host_id, key, generation
+        self.host_id, self.key, self.kept = host_id, key, kept
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -77,8 +77,9 @@ class Agent(SimulatedConnection):
         """Challenge, then welcome."""
         if isinstance(payload, Challenge):
             seen = server_key(self._transport.get_extra_info("ssl_object").getpeercert(True))
-            signed = sign_proof(self.key.private, payload.nonce, self.host_id, self.generation, seen)
-            proof = Proof(host_id=self.host_id, generation=self.generation, server_key=seen, signature=signed)
+            generation, mark = self.kept
+            signed = sign_proof(self.key.private, payload.nonce, self.host_id, generation, seen, mark)
+            proof = Proof(host_id=self.host_id, generation=generation, server_key=seen, signature=signed, mark=mark)
             self.say("agent.proof", proof)
             hello = Hello(
                 version=VERSION,
@@ -91,7 +92,7 @@ class Agent(SimulatedConnection):
             )
             self.say("agent.hello", hello)
         elif isinstance(payload, Welcome):
-            self.generation = payload.generation
+            self.kept = payload.generation, payload.mark
             self.say("agent.confirm", Confirm(generation=payload.generation))
             if not self.ready.done():
                 self.ready.set_result(None)
@@ -127,10 +128,10 @@ class Fleet:
         return time.perf_counter() - began
 
     async def _keep(self, host: str, key: AgentKey) -> None:
-        backoff, generation = Backoff(), 1
+        backoff, kept = Backoff(), (1, "")
         while True:
             self.attempts += 1
-            made = Agent(host, key, generation, f"127.0.0.1:{self._port}", Figures())
+            made = Agent(host, key, kept, f"127.0.0.1:{self._port}", Figures())
             began = time.perf_counter()
             try:
                 async with self._gate, asyncio.timeout(20):
@@ -142,7 +143,7 @@ class Fleet:
                         server_hostname="127.0.0.1",
                     )
                     await made.ready
-                generation = made.generation
+                kept = made.kept
                 self.connected.add(host)
                 await made.lost
             except (OSError, TimeoutError, asyncio.CancelledError):

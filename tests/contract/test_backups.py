@@ -22,6 +22,7 @@ from cybercorp.store.backups.archive import Archive, write_archive
 from cybercorp.store.backups.contents import Source, Tell
 from cybercorp.store.backups.sources import PostgresSource, SqliteSource
 from cybercorp.store.backups.targets import restore_to_database, restore_to_folder
+from cybercorp.store.records.agents import ANY, AgentRow, AgentState
 from cybercorp.store.records.database import Records
 from cybercorp.store.records.events import NewEvent
 from cybercorp.store.timeseries.engine import TimeSeries
@@ -97,6 +98,39 @@ async def populate(place: Place) -> None:
         fill(store, 40, first_seq=301, start_ms=START_MS + 300_000)
         fill(store, 40, host=3)
         store.drop_host(3)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_agents_go_on_after_a_backup(place_of: PlaceOf, kind: str) -> None:
+    """They have newer generations than any backup: the next one that is proven counts. No token to join comes back."""
+    place, target = place_of(kind), place_of(kind)
+    row = AgentRow(
+        host_id="host_1",
+        public_key="ab" * 32,
+        generation=7,
+        mark="m",
+        state=AgentState.ACTIVE,
+        enrolled_at_ms=1,
+        network="192.0.2.1",
+    )
+
+    async def begin() -> None:
+        await populate(place)
+        records = await place.records()
+        await records.agents.add(row)
+        await records.tokens.create("enrolment", "e" * 64, 1, expires_at_ms=1 << 50)
+        await records.close()
+
+    async def look() -> None:
+        records = await target.records()
+        assert await records.agents.list_() == [row.moved(ANY)]
+        assert [token.kind for token in await records.tokens.list_()] == ["agent"]
+        await records.close()
+
+    asyncio.run(begin())
+    with contextlib.closing(place.source()) as source:
+        target.restore(source)
+    asyncio.run(look())
 
 
 async def everything_of(place: Place) -> tuple[object, ...]:

@@ -88,7 +88,6 @@ def _work(
     )
     if settings.token is None:
         uplink.on_trust = lambda trusted: write_credential(state_dir / AGENT_FILE, trusted)
-        uplink.offer_key()
     sampler = Sampler(settings.monitors, clock)
     runner = Runner(
         settings,

@@ -35,7 +35,6 @@ from cybercorp.protocol.agents import MAX_RECORDS_BYTES, Acknowledge, Hello, Ref
 from cybercorp.protocol.hosts import HostFacts
 from cybercorp.protocol.processes import ProcessTable
 from cybercorp.protocol.registry import Codec
-from cybercorp.security.agent_keys import AgentKey, new_agent_key
 from cybercorp.security.credentials import Credential
 
 _WELCOME_S = 10.0
@@ -77,7 +76,6 @@ class Uplink:
         opener: Opener = open_connection,
     ) -> None:
         self._credential = credential
-        self._offered: AgentKey | None = None
         self.on_trust: Callable[[Credential], None] = lambda credential: None
         self._spool = spool
         self._selector = selector
@@ -211,7 +209,6 @@ class Uplink:
         self._writing = False
         self._selector.register(outcome, selectors.EVENT_READ, self)
         hello = Hello(
-            public_key=self._offered.public if self._offered else "",
             version=VERSION,
             stream=spool.stream,
             oldest_seq=spool.oldest_seq,
@@ -275,25 +272,17 @@ class Uplink:
         known = self._credential
         if welcome.pins and known.pins:
             known = msgspec.structs.replace(known, pins=tuple(welcome.pins), authority=welcome.authorities)
-        if welcome.generation and not known.generation and self._offered is not None:
-            key = self._offered
-            known = msgspec.structs.replace(known, private_key=key.private, public_key=key.public, token="")
-        if welcome.generation:
-            known = msgspec.structs.replace(known, generation=welcome.generation)
+        if welcome.generation and known.generation:
+            known = msgspec.structs.replace(known, generation=welcome.generation, mark=welcome.mark)
         try:
             if known != self._credential:
                 self.on_trust(known)
         except CyberCorpError as error:  # on a full disk we go on with the generation that is kept, and confirm nothing
             self._log.limited("credential", str(error))
             return
-        self._credential, self._offered = known, None
+        self._credential = known
         if welcome.generation and self._connection is not None and self._session is not None:
             self._connection.send(self._session.confirm(welcome.generation))
-
-    def offer_key(self) -> None:
-        """This agent shows a token: make a key that takes its place with the next connection."""
-        if not self._credential.generation:
-            self._offered = new_agent_key()
 
     def _welcomed(self, welcome: Welcome, now: float) -> None:
         self._failure = ""

@@ -210,7 +210,8 @@ def _prove(sock: socket.socket, protocol: ClientProtocol, credential: Credential
         host_id=host_id,
         generation=generation,
         server_key=seen,
-        signature=sign_proof(credential.private_key, nonce, host_id, generation, seen),
+        signature=sign_proof(credential.private_key, nonce, host_id, generation, seen, credential.mark),
+        mark=credential.mark,
     )
     protocol.send_binary(codec.encode("agent.proof", proof))
     for data in protocol.data_to_send():

@@ -72,12 +72,16 @@ class Challenge(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer: Ed25519 over nonce, host, generation and the certificate that was seen (SHA-256; empty: none)."""
+    """The answer: Ed25519 over nonce, host, generation, mark and the certificate that was seen (SHA-256; empty: none).
+
+    `generation` and `mark` are what the last welcome handed out that the agent has kept.
+    """
 
     host_id: str
     generation: int
     server_key: str
     signature: str
+    mark: str = ""
 
 
 class Confirm(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,10 +91,7 @@ class Confirm(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
-    """The agent's first message. `stream` names its spool, which holds `oldest_seq`…`newest_seq` (both 0: empty).
-
-    An agent that still shows a token offers the `public_key` that it has made; the welcome's `generation` accepts it.
-    """
+    """The agent's first message. `stream` names its spool, which holds `oldest_seq`…`newest_seq` (both 0: empty)."""
 
     version: str
     stream: str
@@ -98,7 +99,6 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     newest_seq: int
     interval_ms: int
     clock_ms: int
-    public_key: str = ""
     facts: HostFacts = msgspec.field(default_factory=HostFacts)
 
 
@@ -106,7 +106,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
     """The server's answer: everything up to `acked_seq` of this stream is already durable here.
 
     `pins` and `authorities` (PEM) are those by which it is known from now on; none where it has no authority.
-    `generation` is what to keep, and to confirm, where the agent has a key (0: it has none yet).
+    `generation` and `mark` are what to keep, and to confirm, where the agent has a key (0: it has none).
     """
 
     host_id: str
@@ -117,6 +117,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
     pins: list[str] = []
     authorities: str = ""
     generation: int = 0
+    mark: str = ""
 
 
 class AnnounceCatalogue(msgspec.Struct, frozen=True, kw_only=True):

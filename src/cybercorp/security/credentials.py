@@ -24,7 +24,7 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`url` of the server and the bearer `token` for it; an agent's also names its host and the name it joined by.
 
     `pins` are of the authorities that may vouch for the server, `authority` their certificates (PEM) once fetched.
-    An agent proves itself with its key pair (Ed25519, hex) of a `generation`; `token` is what it showed before.
+    An agent proves itself with its key pair (Ed25519, hex) of a `generation` with its `mark`.
     Where `profile` is given and `token` is not, the token is that of the log-in which the profile has.
     """
 
@@ -38,6 +38,7 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     private_key: str = ""
     public_key: str = ""
     generation: int = 0
+    mark: str = ""
 
     def __repr__(self) -> str:
         return f"Credential(url={self.url!r})"

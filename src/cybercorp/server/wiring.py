@@ -147,8 +147,8 @@ def make_services(
     fleet, agents = Fleet(clock), AgentRegistry()
     events = EventService(records.events, clock)
     windows = WindowService(fleet, clock)
-    agent_keys = AgentKeyService(records.agents, events, audit, clock, approve=settings.approve_agents)
-    hosts = HostService(records.hosts, records.tokens, agent_keys, fleet, windows, events, clock)
+    agent_keys = AgentKeyService(records.agents, fleet, events, audit, clock, approve=settings.approve_agents)
+    hosts = HostService(records.hosts, records.tokens, agent_keys, fleet, windows, events, audit, clock)
     metrics = MetricService(store, clock)
     processes = ProcessService(agents, metrics, store, clock)
     live = LiveService(hosts, windows, processes, events, clock)
@@ -157,7 +157,6 @@ def make_services(
     processes.on_table = live.table_arrived
     events.on_appended = live.events_appended
     agent_keys.on_shut_out = lambda host: _shut_out(agents, host)
-    agent_keys.on_adopted = lambda host: records.tokens.delete_for_host(host.id)
     policy.on_changed = live.rights_changed
     sessions.on_ended = live.end_sessions
     live.rights_of = sessions.rights_of

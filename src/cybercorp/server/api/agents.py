@@ -60,7 +60,4 @@ class AgentController(Controller):
                 Refusal(operation="host.join", actor=None, network=network, target="POST enrol", code=error.error_code)
             )
             raise
-        await services.audit.record(
-            "host.join", target_kind="host", target_id=made.host_id, target=made.name, network=network
-        )
         return msgspec.structs.replace(made, pins=services.certificates.pins)

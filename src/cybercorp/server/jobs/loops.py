@@ -54,7 +54,7 @@ class Jobs:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for work in (self._services.ingest.commit, self._save_seen):
+        for work in (self._services.ingest.commit, self._save_seen, self._services.agent_keys.save):
             try:
                 await work()
             except Exception:  # noqa: BLE001 - the last round: what failed is not acknowledged and comes again
@@ -139,6 +139,7 @@ class Jobs:
         over = [one for one in services.live.sessions() if not await services.sessions.is_alive(one)]
         services.live.end_sessions(over)
         await services.agent_keys.save()
+        await services.agent_keys.look()
 
     async def _keys(self) -> None:
         await asyncio.sleep(self._keys_pause_s)

@@ -31,7 +31,8 @@ class AgentLink:
         self.catalogue = ""  # the one of the last samples
         self.outbox = Outbox()
         self.heard_at = now
-        self.generation = 0  # of the agent's key, handed out with the welcome
+        self.generation = 0  # of the agent's key, handed out with the welcome, and its mark
+        self.mark = ""
         self.close_code = 0
         self.close_reason = ""
         self.on_close: Callable[[], None] = lambda: None

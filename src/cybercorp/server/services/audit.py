@@ -102,13 +102,22 @@ class AuditService:
         target_id: str = "",
         target: str = "",
         detail: Mapping[str, str] | None = None,
+        decision: Decision = Decision.ALLOWED,
+        network: str = "",
     ) -> AsyncIterator[AuditRecord]:
         """What is done inside was written down before, and what came of it is after.
 
         Raises StorageError before anything is done. See `settle` for an outcome that cannot be written.
         """
         intent = await self.begin(
-            operation, actor=actor, target_kind=target_kind, target_id=target_id, target=target, detail=detail
+            operation,
+            actor=actor,
+            target_kind=target_kind,
+            target_id=target_id,
+            target=target,
+            detail=detail,
+            decision=decision,
+            network=network,
         )
         try:
             yield intent
@@ -126,16 +135,20 @@ class AuditService:
         target_id: str = "",
         target: str = "",
         detail: Mapping[str, str] | None = None,
+        decision: Decision = Decision.ALLOWED,
+        network: str = "",
     ) -> AuditRecord:
         """Write an intent, for `settle` to close. Raises StorageError: then it must not be done."""
         return await self.record(
             operation,
             actor=actor,
+            decision=decision,
             outcome=Outcome.INTENT,
             target_kind=target_kind,
             target_id=target_id,
             target=target,
             detail=detail,
+            network=network,
         )
 
     async def settle(self, intent: AuditRecord, error: str = "", *, outcome: Outcome | None = None) -> None:

@@ -6,8 +6,17 @@ import difflib
 import logging
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from cybercorp.core.clock import Clock
-from cybercorp.core.errors import ForbiddenError, InvalidInputError, NotFoundError, StorageFullError
+from cybercorp.core.errors import (
+    CyberCorpError,
+    ForbiddenError,
+    InvalidInputError,
+    NotFoundError,
+    StorageFullError,
+    UnauthenticatedError,
+)
 from cybercorp.protocol.agents import EnrolAnswer, Enrolment, EnrolmentRequest, EnrolRequest, Hello
 from cybercorp.protocol.events import EventKind, Severity
 from cybercorp.protocol.hosts import Host, HostChange, HostSort, check_host_name
@@ -17,6 +26,7 @@ from cybercorp.security.agent_keys import is_public_key
 from cybercorp.security.tokens import TokenKind, new_token, token_hash, token_kind
 from cybercorp.server.services.access import is_local, unauthenticated
 from cybercorp.server.services.agent_keys import AgentKeyService
+from cybercorp.server.services.audit import AuditService
 from cybercorp.server.services.events import EventService
 from cybercorp.server.services.facts import bounded_facts
 from cybercorp.server.services.fleet import Fleet, LiveHost, sort_summaries
@@ -44,6 +54,7 @@ class HostService:
         fleet: Fleet,
         windows: WindowService,
         events: EventService,
+        audit: AuditService,
         clock: Clock,
     ) -> None:
         self._hosts = hosts
@@ -52,6 +63,7 @@ class HostService:
         self._fleet = fleet
         self._windows = windows
         self._events = events
+        self._audit = audit
         self._clock = clock
 
     def get(self, id_or_name: str, view: View) -> LiveHost:
@@ -121,7 +133,8 @@ class HostService:
     async def enrol(self, token: str | None, request: EnrolRequest, network: str) -> EnrolAnswer:
         """A new host joins, with a key; on loopback also without one, then it gets a token.
 
-        Raises UnauthenticatedError, InvalidInputError, ConflictError (`host_name_taken`).
+        It is written down before the token is used. Raises UnauthenticatedError, InvalidInputError, ConflictError
+        (`host_name_taken`), StorageError.
         """
         if token is None or token_kind(token) is not TokenKind.ENROLMENT:
             raise unauthenticated("An enrolment token is needed to join.")
@@ -131,11 +144,22 @@ class HostService:
         if request.public_key and not is_public_key(request.public_key):
             raise InvalidInputError("This is no public key.", hint="Send Ed25519, 64 hexadecimal digits.")
         now_ms = self._clock.now_ms()
-        used = await self._tokens.use(token_hash(token), now_ms)
+        known = await self._tokens.find(token_hash(token))
+        if known is None or not known.is_usable(now_ms):  # an anonymous guess is no action, and no intent
+            raise _used_up()
+        intent = await self._audit.begin("host.join", actor=None, target_kind="host", target=name, network=network)
+        try:
+            made = await self._join(known.hash, name, request, network, now_ms)
+        except BaseException as error:
+            await self._audit.settle(intent, error.error_code if isinstance(error, CyberCorpError) else "failed")
+            raise
+        await self._audit.settle(msgspec.structs.replace(intent, target_id=made.host_id))
+        return made
+
+    async def _join(self, hash: str, name: str, request: EnrolRequest, network: str, now_ms: int) -> EnrolAnswer:
+        used = await self._tokens.use(hash, now_ms)
         if used is None:
-            raise unauthenticated(
-                "This enrolment token is unknown, used up or expired. Make a new one: cybercorp enroll."
-            )
+            raise _used_up()
         try:
             row = await self._hosts.create(name, used.labels, bounded_facts(request.facts), now_ms)
         except BaseException:
@@ -240,6 +264,10 @@ class HostService:
                 f"The clock of {host.name} is {abs(seconds):.1f} s {way} the server's.",
                 severity=Severity.WARNING,
             )
+
+
+def _used_up() -> UnauthenticatedError:
+    return unauthenticated("This enrolment token is unknown, used up or expired. Make a new one: cybercorp enroll.")
 
 
 def _merged(labels: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:

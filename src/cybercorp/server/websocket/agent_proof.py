@@ -10,6 +10,7 @@ from cybercorp.protocol.registry import Codec, Direction
 from cybercorp.security.agent_keys import new_nonce
 from cybercorp.server.networks import network_key
 from cybercorp.server.problems import problem_of
+from cybercorp.server.services.agent_keys import Admission
 from cybercorp.server.services.fleet import LiveHost
 from cybercorp.server.websocket.connection import (
     CLOSE_S,
@@ -35,8 +36,8 @@ def agent_key_host(header: str | None) -> str | None:
     return text[len(_SCHEME) :].strip()[:_MAX_ID] if text.lower().startswith(_SCHEME) else None
 
 
-async def admit_by_key(socket: Socket, services: Services, named: str) -> tuple[LiveHost, Codec, int] | None:
-    """The host that has proven itself, and the generation to hand out; None where it was refused and told why."""
+async def admit_by_key(socket: Socket, services: Services, named: str) -> tuple[LiveHost, Codec, Admission] | None:
+    """The host that has proven itself, and what to hand out; None where it was refused and told why."""
     host = services.fleet.find(named)
     try:
         if host is None or host.id != named or not services.agent_keys.knows(named):
@@ -49,17 +50,17 @@ async def admit_by_key(socket: Socket, services: Services, named: str) -> tuple[
         return None
     await socket.accept(subprotocols=chosen)
     try:
-        generation = await _prove(socket, services, host, codec)
+        admission = await _prove(socket, services, host, codec)
     except Disconnected:
         return None
     except CyberCorpError as error:
         await services.note_agent_refusal(host, error)
         await _explain(socket, codec, error)
         return None
-    return host, codec, generation
+    return host, codec, admission
 
 
-async def _prove(socket: Socket, services: Services, host: LiveHost, codec: Codec) -> int:
+async def _prove(socket: Socket, services: Services, host: LiveHost, codec: Codec) -> Admission:
     nonce = new_nonce()
     client = socket.scope.get("client")
     secure = str(socket.scope.get("scheme", "ws")) == "wss"
@@ -73,11 +74,9 @@ async def _prove(socket: Socket, services: Services, host: LiveHost, codec: Code
     if not isinstance(proof, Proof):
         raise MalformedMessageError("The first message must be agent.proof.", hint="Update the agent.")
     shown = services.certificates.server_keys if secure else ()
-    principal, generation = await services.agent_keys.prove(
-        host, proof, nonce, shown, network_key(client[0]) if client else ""
-    )
-    socket.scope["user"] = principal
-    return generation
+    admission = await services.agent_keys.prove(host, proof, nonce, shown, network_key(client[0]) if client else "")
+    socket.scope["user"] = admission.principal
+    return admission
 
 
 async def _explain(socket: Socket, codec: Codec, error: CyberCorpError) -> None:

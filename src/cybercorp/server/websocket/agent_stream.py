@@ -107,7 +107,8 @@ class AgentStream:
                 check_table(payload)
                 services.processes.take(link.host, payload)
             elif isinstance(payload, Confirm):
-                services.agent_keys.confirm(link.host, min(payload.generation, link.generation))
+                if payload.generation == link.generation:
+                    services.agent_keys.confirm(link.host, link.generation, link.mark)
             elif isinstance(payload, AnnounceCatalogue):
                 services.ingest.announce(link, payload)
             else:

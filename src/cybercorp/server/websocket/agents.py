@@ -51,20 +51,21 @@ async def agents_socket(socket: WebSocket[Any, Any, Any], services: NamedDepende
         proven = await admit_by_key(socket, services, named)
         if proven is None:
             return
-        host, codec, generation = proven
+        host, codec, admission = proven
+        generation, mark = admission.generation, admission.mark
     else:
         admitted = await admit(socket, services.access, Permission.AGENT_CONNECT)
         if admitted is None:
             return
         principal, codec = admitted
-        found, generation = services.fleet.find(principal.host_id or ""), 0
+        found, generation, mark = services.fleet.find(principal.host_id or ""), 0, ""
         if found is None or services.agent_keys.knows(found.id):  # whoever has a key shows that
             gone = UnauthenticatedError("The host of this token was removed, or has a key by now.", hint="Join again.")
             await _refuse(socket, codec, gone)
             return
         host = found
     try:
-        link = await _greet(socket, codec, services, host, generation)
+        link = await _greet(socket, codec, services, host, generation, mark)
     except Disconnected:
         return
     except CyberCorpError as error:
@@ -74,7 +75,9 @@ async def agents_socket(socket: WebSocket[Any, Any, Any], services: NamedDepende
     await _serve(socket, codec, services, link)
 
 
-async def _greet(socket: Socket, codec: Codec, services: Services, host: LiveHost, generation: int) -> AgentLink:
+async def _greet(
+    socket: Socket, codec: Codec, services: Services, host: LiveHost, generation: int, mark: str
+) -> AgentLink:
     try:
         async with asyncio.timeout(HELLO_S):
             data = await receive_message(socket)
@@ -97,9 +100,7 @@ async def _greet(socket: Socket, codec: Codec, services: Services, host: LiveHos
         if services.fleet.by_key(host.key) is not host:
             raise UnauthenticatedError("The host of this token was removed.", hint="Join again.")
         await services.hosts.greet(host, hello)
-        if hello.public_key and not generation:
-            generation = await _exchange(services, host, hello.public_key)
-        link.generation = generation
+        link.generation, link.mark = generation, mark
         welcome = Welcome(
             host_id=host.id,
             name=host.name,
@@ -109,6 +110,7 @@ async def _greet(socket: Socket, codec: Codec, services: Services, host: LiveHos
             pins=services.certificates.pins,
             authorities=services.certificates.authorities,
             generation=generation,
+            mark=mark,
         )
         link.outbox.put_entry(codec.encode("agent.welcome", welcome))
         services.processes.greet(link)
@@ -117,12 +119,6 @@ async def _greet(socket: Socket, codec: Codec, services: Services, host: LiveHos
         services.agents.disconnect(link)
         raise
     return link
-
-
-async def _exchange(services: Services, host: LiveHost, public_key: str) -> int:
-    """An agent that showed its token for the last time: its key takes the token's place. Returns the generation."""
-    await services.agent_keys.adopt(host, public_key)
-    return 1
 
 
 async def _serve(socket: Socket, codec: Codec, services: Services, link: AgentLink) -> None:

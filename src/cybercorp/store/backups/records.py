@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, func, select, text
 from cybercorp.core.errors import StorageError
 from cybercorp.store.backups.contents import NUMBERED, RECORD_TABLES, Row
 from cybercorp.store.postgres import Database
+from cybercorp.store.records.agents import ANY
 from cybercorp.store.records.migrating import standing
 from cybercorp.store.records.tables import METADATA
 
@@ -62,6 +63,15 @@ class RecordSnapshot:
         asked = text(f"SELECT last_value, is_called FROM {table}_{column}_seq")  # noqa: S608 - names of ours
         value, called = self._connection.execute(asked).one()
         return int(value) if called else 0
+
+
+def as_restored(table: str, rows: list[Row]) -> list[Row]:
+    """What a backup's rows are worth later: agents went on without it, and tokens to join may be used up by now."""
+    if table == "agents":
+        return [{**row, "generation": ANY.number, "mark": ANY.mark} for row in rows]
+    if table == "tokens":
+        return [row for row in rows if row["expires_at_ms"] is None]
+    return rows
 
 
 def put_records(connection: Connection, table: str, rows: list[Row]) -> None:

@@ -17,7 +17,7 @@ from cybercorp.core.clock import SystemClock
 from cybercorp.core.errors import ConflictError, StorageError
 from cybercorp.core.paths import ensure_private_dir
 from cybercorp.store.backups.contents import RECORD_TABLES, Source, Tell
-from cybercorp.store.backups.records import put_numbers, put_records
+from cybercorp.store.backups.records import as_restored, put_numbers, put_records
 from cybercorp.store.postgres import Database
 from cybercorp.store.records.connections import Connections
 from cybercorp.store.records.migrating import migrate
@@ -121,7 +121,7 @@ async def _put_records(source: Source, connections: Connections, where: Path | D
             await connection.execute(text("DELETE FROM meta"))
             for table in RECORD_TABLES:
                 for rows in _batches(source.records(table), _ROWS):
-                    await connection.run_sync(put_records, table, rows)
+                    await connection.run_sync(put_records, table, as_restored(table, rows))
             await connection.run_sync(put_numbers, source.contents.numbers)
             await connection.run_sync(migrate, where)
     finally:

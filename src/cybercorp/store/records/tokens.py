@@ -24,6 +24,10 @@ class TokenRow(msgspec.Struct, frozen=True, kw_only=True):
     used_at_ms: int | None = None
     expires_at_ms: int | None = None
 
+    def is_usable(self, at_ms: int) -> bool:
+        """Whether it can be used up now."""
+        return self.used_at_ms is None and self.expires_at_ms is not None and self.expires_at_ms > at_ms
+
 
 class TokenRepository:
     def __init__(self, connections: Connections) -> None:

@@ -12,6 +12,7 @@ AGENTS = Table(
     Column("host_id", Words, primary_key=True),
     Column("public_key", Words, nullable=False),
     Column("generation", BigInteger, nullable=False),
+    Column("mark", Words, nullable=False),
     Column("state", Words, nullable=False),
     Column("enrolled_at_ms", BigInteger, nullable=False),
     Column("network", Words, nullable=False),

@@ -17,6 +17,7 @@ def upgrade() -> None:
         sa.Column("host_id", sa.Text),
         sa.Column("public_key", sa.Text, nullable=False),
         sa.Column("generation", sa.BigInteger, nullable=False),
+        sa.Column("mark", sa.Text, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
         sa.Column("enrolled_at_ms", sa.BigInteger, nullable=False),
         sa.Column("network", sa.Text, nullable=False),
