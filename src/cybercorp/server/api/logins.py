@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from litestar import Controller, Request, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
@@ -36,7 +35,7 @@ class LoginController(Controller):
     ) -> Tokens:
         """Begin a session. The problem `mfa_needed` (401) asks for the same again with a `code`."""
         tokens = await services.logins.login(data, network_of(request), request.headers.get("user-agent", ""))
-        return _trusting(services, tokens)
+        return services.certificates.add_to(tokens)
 
     @post(
         "/login/refresh",
@@ -51,7 +50,7 @@ class LoginController(Controller):
         """A new access token and the next refresh token. One that was used before ends the session."""
         user_agent = request.headers.get("user-agent", "")
         tokens = await services.sessions.refresh(data.refresh_token, network_of(request), user_agent)
-        return _trusting(services, tokens)
+        return services.certificates.add_to(tokens)
 
     @post(
         "/logout",
@@ -95,9 +94,3 @@ class LoginController(Controller):
     ) -> None:
         """Ends all other sessions of the account."""
         await services.logins.change_password(principal, data)
-
-
-def _trusting(services: Services, tokens: Tokens) -> Tokens:
-    """With the keys by which the server is known from now on."""
-    shown = services.certificates
-    return msgspec.structs.replace(tokens, pins=shown.pins, authorities=shown.authorities)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from litestar import Controller, Request, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
@@ -57,8 +56,7 @@ class PasskeyController(Controller):
         """The session, for the code that the page shows."""
         user_agent = request.headers.get("user-agent", "")
         tokens = await services.passkeys.finish_login(data, network_of(request), user_agent)
-        shown = services.certificates
-        return msgspec.structs.replace(tokens, pins=shown.pins, authorities=shown.authorities)
+        return services.certificates.add_to(tokens)
 
     @post("/account/step-up/passkey", summary="Begin to prove it again", opt=_OWN, responses=problems(429, 503))
     async def begin_step_up(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hmac
-import secrets
 
 import msgspec
 
 from cybercorp.core.clock import Clock
 from cybercorp.core.errors import ConflictError, InvalidInputError, NotFoundError, RateLimitedError
 from cybercorp.protocol.passkeys import Ceremony, CeremonyCode, CeremonyKind
+from cybercorp.security.codes import random_letters
 from cybercorp.security.tokens import TokenKind, new_token, token_hash, token_kind
 from cybercorp.security.vault import Vault
 from cybercorp.server.services.authenticators import Passkey, Site
@@ -20,7 +20,6 @@ LIFE_S = 300
 MOST = 10_000
 CODE_LETTERS = 8
 CODES = Rule("passkey.code", 5, LIFE_S, "wrong codes for this passkey ceremony")
-_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that is mistaken for something else
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,7 +126,7 @@ class Ceremonies:
 
 def new_code() -> str:
     """Forty bits, for five tries in five minutes."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(CODE_LETTERS))
+    return random_letters(CODE_LETTERS)
 
 
 def ceremony_over() -> NotFoundError:

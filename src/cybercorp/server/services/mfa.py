@@ -10,6 +10,7 @@ from cybercorp.core.clock import Clock
 from cybercorp.core.errors import ConflictError, InvalidInputError, NotFoundError
 from cybercorp.core.ids import new_id
 from cybercorp.protocol.mfa import Factor, FactorKind, Factors, RecoveryCodes, TotpSetup
+from cybercorp.security.codes import random_letters
 from cybercorp.security.vault import Vault
 from cybercorp.server.services.audit import AuditService
 from cybercorp.server.services.limits import Limiter, Rule
@@ -23,7 +24,6 @@ RECOVERY_CODES = 10
 MAX_FACTORS = 10
 ISSUER = "CyberCorp"
 CODE = Rule("login.code", 5, 300, "wrong codes for this account")
-_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that is mistaken for something else
 
 
 class MfaService:
@@ -159,7 +159,7 @@ class MfaService:
     async def _make_recovery_codes(self, user_id: str) -> RecoveryCodes:
         rows, codes = [], []
         for number in range(RECOVERY_CODES):
-            secret = "-".join("".join(secrets.choice(_ALPHABET) for _ in range(5)) for _ in range(3))
+            secret = "-".join(random_letters(5) for _ in range(3))
             codes.append(f"{number}{secret}")
             rows.append(
                 FactorRow(

@@ -8,7 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from cybercorp.core.errors import ConflictError
+from cybercorp.protocol.logins import Tokens
 from cybercorp.security.agent_keys import server_key
 from cybercorp.security.certificates import KeyPair, split_pem
 from cybercorp.server.services.authority import AuthorityService
@@ -64,6 +67,10 @@ class ShownCertificates:
         """What agents may have seen: this certificate (PEM, the first of a chain) and the one before."""
         der = ssl.PEM_cert_to_DER_cert(split_pem(certificate)[0])
         self.server_keys = (server_key(der), *self.server_keys[:1])
+
+    def add_to(self, tokens: Tokens) -> Tokens:
+        """With the keys by which the server is known from now on."""
+        return msgspec.structs.replace(tokens, pins=self.pins, authorities=self.authorities)
 
     @property
     def pins(self) -> list[str]:
