@@ -87,8 +87,18 @@ def problem_of_exception(error: Exception) -> Problem:
         return problem_of(InvalidInputError("The body did not arrive whole.", hint="Send it again."))
     if isinstance(error, RecursionError) and "deserializing" in str(error):
         return problem_of(InvalidInputError("The body is nested too deeply.", hint=_REFERENCE))
+    if isinstance(error, UnicodeDecodeError) and _came_from(error, "decode_json"):
+        return problem_of(InvalidInputError("The body is not UTF-8.", hint=_REFERENCE))
     _LOG.error("a request failed: %s", type(error).__name__, exc_info=error)
     return problem_of(InternalError("The server failed to answer.", hint="Its log says why; please report it."))
+
+
+def _came_from(error: Exception, function: str) -> bool:
+    """Whether a function of this name raised it: the same error from elsewhere is a bug."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code.co_name == function
 
 
 def _from_litestar(error: HTTPException) -> Problem:

@@ -38,6 +38,7 @@ MAX_STREAM = 64
 _BROKEN = {  # what the WebSocket layer closes for by itself
     1002: "it broke the WebSocket protocol.",
     1007: "it sent a text that is not UTF-8.",
+    1008: "it sent more messages than any agent does.",
     1009: f"it sent a message of more than {MAX_MESSAGE_BYTES // 1024} KiB.",
 }
 _LOG = logging.getLogger("cybercorp.agents")

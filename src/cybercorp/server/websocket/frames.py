@@ -22,13 +22,23 @@ class FrameSplitter:
     bytes of every other frame. Data in any other shape unsets `on_message`, so that nothing overtakes it; it may be set
     again when no message in fragments is open. What breaks
     the protocol or is longer than `max_bytes` goes to `on_frame` with all that follows it, which answers as the
-    protocol says; the splitter takes nothing more then.
+    protocol says; the splitter takes nothing more then. `may` is asked before each frame: where it says no, `on_flood`
+    is called once, and nothing is read any more.
     """
 
-    def __init__(self, on_frame: Callable[[bytes], None], *, max_bytes: int) -> None:
+    def __init__(
+        self,
+        on_frame: Callable[[bytes], None],
+        *,
+        max_bytes: int,
+        may: Callable[[], bool] = lambda: True,
+        on_flood: Callable[[], None] = lambda: None,
+    ) -> None:
         self.on_message: Callable[[bytes], None] | None = None
         self._on_frame = on_frame
         self._max_bytes = max_bytes
+        self._may = may
+        self._on_flood = on_flood
         self._rest = bytearray()
         self._needed = 0
         self._broken = False
@@ -55,6 +65,10 @@ class FrameSplitter:
                 self._rest += data[start:]
                 self._needed = end - start
                 return
+            if not self._may():
+                self._broken, self._on_frame = True, _forget
+                self._on_flood()
+                return
             if data[start] == _WHOLE_BINARY and self.on_message is not None:
                 self.on_message(apply_mask(data[body:end], data[body - 4 : body]))
             else:
@@ -78,3 +92,7 @@ class FrameSplitter:
         if not second & _MASKED or length > self._max_bytes:
             return body, -1
         return body, body + length
+
+
+def _forget(data: bytes) -> None:
+    """Nobody reads what comes after a flood."""

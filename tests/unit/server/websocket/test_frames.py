@@ -99,3 +99,21 @@ def test_what_is_wrong_goes_to_the_library(wrong: bytes) -> None:
     assert second == ("frame", wrong)
     assert third[0] == "frame"
     assert unmasked(third[1]) == b"after"
+
+
+@given(st.integers(0, 20), st.lists(st.integers(0, 200), max_size=8))
+def test_a_flood_is_told_of_once(allowed: int, cuts: list[int]) -> None:
+    """So many frames are taken as may be; then the flood is told of, once, and nothing more is taken."""
+    left, floods = iter(range(allowed)), []
+    seen: list[bytes] = []
+    splitter = FrameSplitter(
+        seen.append,
+        max_bytes=MAX_BYTES,
+        may=lambda: next(left, None) is not None,
+        on_flood=lambda: floods.append(len(seen)),
+    )
+    stream = frame(9, b"x") * 30
+    for start, end in pairwise([0, *sorted(cuts), len(stream)]):
+        splitter.feed(stream[start:end])
+    assert len(seen) == allowed
+    assert floods == [allowed]
