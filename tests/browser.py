@@ -25,7 +25,8 @@ needs_browser = pytest.mark.skipif(PROGRAM is None, reason="needs Chromium")
 class Browser:
     """One page; `problems` are what its console said of errors and what its content policy forbade."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, trusted_key: str = "") -> None:
+        """`trusted_key`: the base64 SHA-256 of the key (SPKI) of a certificate that is taken as if it were installed."""
         assert PROGRAM is not None
         self._number, self._session = 0, ""
         self.problems: list[str] = []
@@ -39,6 +40,7 @@ class Browser:
                 "--no-first-run",
                 "--remote-debugging-port=0",
                 f"--user-data-dir={folder}",
+                f"--ignore-certificate-errors-spki-list={trusted_key}",
                 "about:blank",
             ],
             stdout=subprocess.DEVNULL,

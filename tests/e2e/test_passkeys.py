@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 import pexpect
 import pytest
 
+from cybercorp.security.certificates import pin_of
 from tests.browser import Browser, needs_browser
 from tests.e2e.person import PASSWORD, Person
 from tests.e2e.test_login import forget_step_up
 from tests.integration.serving import ServerThread
+from tests.integration.test_tls import prepare
 from tests.stack import wait_until
 
 pytestmark = [needs_browser, pytest.mark.slow]
@@ -39,7 +42,7 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
 
 def page_of(child: pexpect.spawn[str]) -> str:
     """The address that a command says."""
-    child.expect(r"(http://localhost:\d+/passkey#cch_\S+)")
+    child.expect(r"(https?://localhost:\d+/passkey#cch_\S+)")
     return str(child.match.group(1))
 
 
@@ -87,6 +90,32 @@ def test_from_set_up_to_log_in(ada: Person, browser: Browser) -> None:
     child.sendline(code_of(browser))
     child.expect("eve is made")
     child.expect(pexpect.EOF)
+
+
+def test_over_tls(tmp_path: Path) -> None:
+    """A browser that trusts the server's certificate uses a passkey by its name; the terminal knows it by its pin."""
+    folder = tmp_path / "server"
+    made = prepare(folder, "server", "create-certificate", "localhost")
+    prepare(folder, "server", "create-owner", "ada", "--password-stdin", given=f"{PASSWORD}\n")
+    with ServerThread(folder, tls=True, password_memory_kib=19_456) as server:
+        shown = ssl.get_server_certificate(("127.0.0.1", server.port))
+        key = pin_of(shown).removeprefix("sha256:").replace("-", "+").replace("_", "/")
+        person, url = Person(tmp_path / "home", server), f"https://localhost:{server.port}"
+        child = person.run("login", url, "--user", "ada", "--pin", made.stdout.splitlines()[-1])
+        child.expect("Password: ")
+        child.sendline(PASSWORD)
+        child.expect("Logged in")
+        child.expect(pexpect.EOF)
+        with Browser(tmp_path / "profile", trusted_key=f"{key}=") as browser:
+            browser.add_authenticator()
+            for arguments in (("mfa", "add", "--passkey"), ("login", url, "--passkey")):
+                child = person.run(*arguments)
+                browser.open(page_of(child))
+                child.expect("Code that the page shows: ")
+                child.sendline(code_of(browser))
+                child.expect("passkey is set up|Logged in to .* as ada")
+                child.expect(pexpect.EOF)
+            assert browser.problems == []
 
 
 def test_links_that_are_not_good(ada: Person, browser: Browser) -> None:
