@@ -26,7 +26,7 @@ class Browser:
     """One page; `problems` are what its console said of errors and what its content policy forbade."""
 
     def __init__(self, folder: Path, *, trusted_key: str = "") -> None:
-        """`trusted_key`: the base64 SHA-256 of the key (SPKI) of a certificate that is taken as if it were installed."""
+        """`trusted_key`: the base64 SHA-256 of the key (SPKI) of a certificate that is taken as installed."""
         assert PROGRAM is not None
         self._number, self._session = 0, ""
         self.problems: list[str] = []
