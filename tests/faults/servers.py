@@ -93,7 +93,7 @@ class FaultyServer:
         clock_ms = self.info()["clock_ms"]
         assert isinstance(clock_ms, int)
         start_ms = clock_ms // 1000 * 1000 - 60_000
-        return [LedgerAgent(n, self.url, t, start_ms) for n, t in enumerate(self._enrol(count), start=1)]
+        return [LedgerAgent(n, self.url, t, start_ms) for n, t in enumerate(self.enrol(count), start=1)]
 
     def stored(self, agents: list[LedgerAgent]) -> dict[int, list[float | None]]:
         """Every stored row of every agent, by its number; a few steps beyond the last one sent."""
@@ -117,11 +117,12 @@ class FaultyServer:
         assert isinstance(storage, dict)
         return check_ledger(agents, self.stored(agents), storage["samples_total"])
 
-    def _enrol(self, count: int) -> list[str]:
+    def enrol(self, count: int, name: str = "ledger") -> list[str]:
+        """The tokens of new hosts `NAME-1…`."""
         made = httpx.post(f"{self.url}/api/v1/agents/enrolments", headers=self.owner, json={"count": count})
         tokens = []
         for number, token in enumerate(made.raise_for_status().json()["tokens"], 1):
-            bearer, body = {"Authorization": f"Bearer {token}"}, {"name": f"ledger-{number}"}
+            bearer, body = {"Authorization": f"Bearer {token}"}, {"name": f"{name}-{number}"}
             joined = httpx.post(f"{self.url}/api/v1/agents/enrol", headers=bearer, json=body).raise_for_status()
             tokens.append(str(joined.json()["token"]))
         return tokens

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
@@ -18,6 +19,12 @@ _RESET = struct.pack("ii", 1, 0)  # on, zero seconds
 
 class LingeringProtocol(WebSocketsSansIOProtocol):
     """What was written before the end has `LINGER_S` to be read, `STOP_LINGER_S` when the server stops."""
+
+    async def send(self, message: Any) -> None:
+        """What the application sends. A close does not wait until a slow peer has read what came before it."""
+        if message["type"] == "websocket.close":
+            self.writable.set()
+        await super().send(message)
 
     async def run_asgi(self) -> None:
         """Serve the connection; afterwards nobody writes to it any more."""
