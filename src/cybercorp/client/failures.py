@@ -37,6 +37,7 @@ _POLICY: dict[str, type[CyberCorpError]] = {
     "forbidden": ForbiddenError,
     "agent_already_connected": ConflictError,
     "version_mismatch": VersionMismatchError,
+    "limit_exceeded": LimitExceededError,
 }
 
 

@@ -102,8 +102,9 @@ class LoginService:
         user = await self._users.find(name) if name else None
         if user is not None and (user.disabled_at_ms or user.name != name or user.kind != UserKind.PERSON):
             user = None
-        await self._count(name, network, user.id if user else "")
-        right = await self._passwords.verify(user.password_hash if user else None, password)
+        known = await self._sessions.knows_network(user.id if user else "", network)
+        await self._count(name, network, known=known)
+        right = await self._passwords.verify(user.password_hash if user else None, password, stranger=not known)
         if user is None or not right:
             raise UnauthenticatedError(
                 "The name or the password is wrong.",
@@ -135,9 +136,8 @@ class LoginService:
         factor = "totp" if proven == FactorKind.RECOVERY else str(proven)
         return user, frozenset({PASSWORD_FACTOR, factor})
 
-    async def _count(self, name: str, network: str, user_id: str) -> None:
+    async def _count(self, name: str, network: str, *, known: bool) -> None:
         """Counted beforehand, and forgotten with a success: also of many at once none too many are tried."""
-        known = await self._sessions.knows_network(user_id, network)
         await self._limits.take(NETWORK, network)
         await self._limits.take(HERE, name, network)
         if not known:

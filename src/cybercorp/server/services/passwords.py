@@ -21,6 +21,7 @@ PASSES = 3
 LANES = 4
 THREADS = 2
 MAX_WAITING = 64
+KEPT_FREE = 16  # of these, for whoever logs in from where they usually are
 _LEAST_BESIDE_A_NAME = 5
 # Not on the list of leaked ones, and tried all the same.
 _ALSO = frozenset(
@@ -46,9 +47,13 @@ class Passwords:
         """The hash in its own format (PHC), with a salt of its own. Raises RateLimitedError where too many wait."""
         return await self._run(lambda: self._hasher.hash(normalized(password)))
 
-    async def verify(self, hashed: str | None, password: str) -> bool:
-        """Whether it is the password. None stands for nobody: the same work, always False."""
-        return await self._run(lambda: self._verify(hashed, normalized(password)))
+    async def verify(self, hashed: str | None, password: str, *, stranger: bool = False) -> bool:
+        """Whether it is the password. None stands for nobody: the same work, always False.
+
+        A `stranger` has no claim on the last places: however many try from everywhere, others still come in.
+        """
+        most = MAX_WAITING - KEPT_FREE if stranger else MAX_WAITING
+        return await self._run(lambda: self._verify(hashed, normalized(password)), most)
 
     def needs_rehash(self, hashed: str) -> bool:
         """Whether it was made with other costs than today's."""
@@ -67,8 +72,8 @@ class Passwords:
         except (VerificationError, InvalidHashError):
             return False
 
-    async def _run(self, work: Callable[[], ResultT]) -> ResultT:
-        if self._waiting >= MAX_WAITING:
+    async def _run(self, work: Callable[[], ResultT], most: int = MAX_WAITING) -> ResultT:
+        if self._waiting >= most:
             raise RateLimitedError("Too many log in at once.", hint="Try again in a few seconds.", retry_after_s=5)
         self._waiting += 1
         try:

@@ -90,7 +90,7 @@ class DirectProtocol(LingeringProtocol):
         super().send_receive_event_to_app()
 
     def _end_flood(self) -> None:
-        self._fail(1008, f"more than {FRAMES_A_SECOND} messages a second")
+        self._fail(1008, f"limit_exceeded: more than {FRAMES_A_SECOND} frames a second")
 
     def _fail(self, code: int, reason: str) -> None:
         """Close for what the peer did, and tell the handler; a peer that was told already is cut."""
