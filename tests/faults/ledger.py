@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import struct
 import time
 from collections.abc import Mapping, Sequence
@@ -40,6 +41,7 @@ class LedgerAgent:
     url: str
     token: str
     start_ms: int
+    context: ssl.SSLContext | None = None
     stream: str = field(default_factory=lambda: new_id("s"))
     sent: int = 0
     acked: int = 0
@@ -56,6 +58,7 @@ class LedgerAgent:
                     compression=None,
                     open_timeout=2,
                     close_timeout=0.2,
+                    ssl=self.context,
                 ) as socket:
                     await self._talk(socket, stop)
             await asyncio.sleep(RETRY_S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,7 +28,10 @@ class FaultyServer:
         self.folder = folder
         self.environment = {**user_environment(folder), **(environment or {})}
         self.process: subprocess.Popen[bytes] | None = None
+        self.context: ssl.SSLContext | None = None
         if secure:
+            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            self.context.check_hostname, self.context.verify_mode = False, ssl.CERT_NONE
             self.environment["CYBERCORP_SERVER_TLS"] = "true"
             command = [*COMMAND, "server", "create-certificate", "localhost"]
             subprocess.run(command, env=self.environment, check=True, capture_output=True, cwd=folder)
@@ -74,12 +78,16 @@ class FaultyServer:
         return {"Authorization": f"Bearer {token}"}
 
     @property
+    def _verify(self) -> ssl.SSLContext | bool:
+        return self.context or True
+
+    @property
     def data_dir(self) -> Path:
         return Path(self.environment["CYBERCORP_DATA_DIR"])
 
     def get(self, path: str, **params: object) -> object:
         """The JSON answer of a GET with the owner's token."""
-        answer = httpx.get(f"{self.url}{path}", headers=self.owner, params=params, timeout=30)  # type: ignore[arg-type]
+        answer = httpx.get(f"{self.url}{path}", headers=self.owner, params=params, timeout=30, verify=self._verify)  # type: ignore[arg-type]
         return answer.raise_for_status().json()
 
     def info(self) -> dict[str, object]:
@@ -93,7 +101,7 @@ class FaultyServer:
         clock_ms = self.info()["clock_ms"]
         assert isinstance(clock_ms, int)
         start_ms = clock_ms // 1000 * 1000 - 60_000
-        return [LedgerAgent(n, self.url, t, start_ms) for n, t in enumerate(self.enrol(count), start=1)]
+        return [LedgerAgent(n, self.url, t, start_ms, self.context) for n, t in enumerate(self.enrol(count), start=1)]
 
     def stored(self, agents: list[LedgerAgent]) -> dict[int, list[float | None]]:
         """Every stored row of every agent, by its number; a few steps beyond the last one sent."""
@@ -119,11 +127,15 @@ class FaultyServer:
 
     def enrol(self, count: int, name: str = "ledger") -> list[str]:
         """The tokens of new hosts `NAME-1…`."""
-        made = httpx.post(f"{self.url}/api/v1/agents/enrolments", headers=self.owner, json={"count": count})
+        made = httpx.post(
+            f"{self.url}/api/v1/agents/enrolments", headers=self.owner, json={"count": count}, verify=self._verify
+        )
         tokens = []
         for number, token in enumerate(made.raise_for_status().json()["tokens"], 1):
             bearer, body = {"Authorization": f"Bearer {token}"}, {"name": f"{name}-{number}"}
-            joined = httpx.post(f"{self.url}/api/v1/agents/enrol", headers=bearer, json=body).raise_for_status()
+            joined = httpx.post(
+                f"{self.url}/api/v1/agents/enrol", headers=bearer, json=body, verify=self._verify
+            ).raise_for_status()
             tokens.append(str(joined.json()["token"]))
         return tokens
 
