@@ -306,6 +306,27 @@ def test_elevation(stage: Stage) -> None:
     assert ask(stage.server, "PATCH", f"/api/v1/hosts/{PROD}", asking, json={}).status_code == 403
 
 
+def test_a_request_of_somebody_who_is_gone_is_not_granted(stage: Stage) -> None:
+    """Disabled while the request waits: nobody can grant it, and it gives nothing; the one who would decide loses the
+    right meanwhile: neither."""
+    make_user(stage.server, "leaver", "viewer", "env=prod")
+    make_user(stage.server, "waiter", "viewer", "env=prod")
+    bound = make_user(stage.server, "decider", "admin")
+    leaver, waiter, decider = (
+        session_of(stage.server, one, stepped_up=True) for one in ("leaver", "waiter", "decider")
+    )
+    body = {"role": "operator", "scope": "env=prod", "reason": "incident 4712", "duration_s": 600}
+    of_leaver, of_waiter = (
+        ask(stage.server, "POST", "/api/v1/elevations/", one, json=body).json()["id"] for one in (leaver, waiter)
+    )
+    assert stage.server.http.patch("/api/v1/users/leaver", json={"disabled": True}).status_code == 200
+    path, decision = "/api/v1/elevations/{}/decision", {"json": {"approve": True}}
+    assert ask(stage.server, "POST", path.format(of_leaver), decider, **decision).status_code == 409
+    within(stage.server, stage.server.services.roles.unbind(LOCAL_OWNER, bound))
+    assert ask(stage.server, "POST", path.format(of_waiter), decider, **decision).status_code == 403
+    assert ask(stage.server, "PATCH", f"/api/v1/hosts/{PROD}", waiter, json={}).status_code == 403
+
+
 def test_tokens_never_may_more_than_their_owner(stage: Stage) -> None:
     """Bounded when made, and by what the owner may at the time; made with a second factor only; no step-up for them."""
     binding = make_user(stage.server, "maker", "operator")

@@ -165,6 +165,34 @@ def test_a_foreign_origin_is_refused(server: ServerThread, origin: str) -> None:
     assert (status, found.code) == (HTTPStatus.FORBIDDEN, "origin_not_allowed")
 
 
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("http://sub.localhost:{0}", "http://localhost.:{0}", "http://localhost", "http://localhost:{0}.evil.example"),
+        *("http://x@localhost:{0}", "http://localhost:{0}@evil.example", "http://LOCALHOST.evil.example:{0}"),
+    ],
+)
+def test_an_origin_that_looks_like_ours_is_refused(server: ServerThread, origin: str) -> None:
+    """A sub-domain, a dot at the end, another port, a name before an @: none is the server's own."""
+    headers = {"Host": f"localhost:{server.port}", "Origin": origin.format(server.port)}
+    answer = ask(server, "GET", "/api/v1/hosts", server.token, headers=headers)
+    assert (answer.status_code, problem(answer).code) == (HTTPStatus.FORBIDDEN, "origin_not_allowed")
+    status, found = handshake(server, "/api/v1/live", server.token, headers={"Origin": origin.format(server.port)})
+    assert (status, found.code) == (HTTPStatus.FORBIDDEN, "origin_not_allowed")
+
+
+@pytest.mark.parametrize("name", ["X-Forwarded-Host", "X-Host", "X-Original-Host", "Forwarded"])
+def test_nobody_believes_a_name_in_another_header(server: ServerThread, name: str) -> None:
+    """It neither lets a foreign name in nor keeps our own out."""
+    ours, theirs = f"localhost:{server.port}", "evil.example"
+    said = {ours: f"host={ours}", theirs: f"host={theirs}"} if name == "Forwarded" else {ours: ours, theirs: theirs}
+    refused = ask(server, "GET", "/api/v1/hosts", server.token, headers={"Host": theirs, name: said[ours]})
+    assert (refused.status_code, problem(refused).code) == (HTTPStatus.FORBIDDEN, "host_not_allowed")
+    served = ask(server, "GET", "/api/v1/hosts", server.token, headers={"Host": ours, name: said[theirs]})
+    assert served.status_code == HTTPStatus.OK
+    assert theirs not in served.text
+
+
 def test_our_own_origin_is_served(server: ServerThread) -> None:
     """The server's own pages may ask."""
     answer = ask(server, "GET", "/api/v1/hosts", server.token, headers={"Origin": server.url})
