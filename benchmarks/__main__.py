@@ -35,6 +35,7 @@ TITLES = {
     "encryption": "Encryption at rest",
     "audit_verify": "The check of the audit trail",
     "auth_cost": "Authentication and authorisation",
+    "ingest_auth": "Authentication of agents in the ingest path",
     "reconnects": "Ten thousand agents reconnect over TLS",
     "replay": "Replay",
     "postgres": "PostgreSQL",

@@ -30,7 +30,6 @@ from benchmarks.measure import Result, report
 from cybercorp.bench.connections import SimulatedConnection
 from cybercorp.bench.figures import Figures
 from cybercorp.bench.server import end_process, free_port
-from cybercorp.bench.wire import handshake
 from cybercorp.client.backoff import Backoff
 from cybercorp.core.ids import new_id
 from cybercorp.core.version import VERSION
@@ -57,18 +56,10 @@ class Agent(SimulatedConnection):
     path = "/api/v1/agents/connect"
 
     def __init__(self, host_id: str, key: AgentKey, kept: tuple[int, str], address: str, figures: Figures) -> None:
-        super().__init__(host_id, address, "", figures)
+        super().__init__(host_id, address, f"Agent-Key {host_id}", figures)
         self.host_id, self.key, self.kept = host_id, key, kept
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport: Any) -> None:
-        """The handshake names the host instead of showing a token."""
-        self._transport = transport
-        request = handshake(self.path, self._address, "")
-        transport.write(
-            request.replace(b"Authorization: Bearer ", b"Authorization: Agent-Key " + self.host_id.encode())
-        )
 
     def opened(self) -> None:
         """The challenge comes first."""

@@ -38,7 +38,7 @@ class Instance:
         self.audit = AuditService(records.audit, records.signing_keys, VAULT, clock, file)
         self.fleet = Fleet(clock)
         events = EventService(records.events, clock)
-        self.keys = AgentKeyService(records.agents, self.fleet, events, self.audit, clock)
+        self.keys = AgentKeyService(records.agents, self.fleet, events, self.audit, clock, shared=True)
         windows = WindowService(self.fleet, clock)
         self.hosts = HostService(
             records.hosts, records.tokens, self.keys, self.fleet, windows, events, self.audit, clock

@@ -1,4 +1,4 @@
-"""Simulated agents: real greeting, real catalogue, one frame a row, and what is not acknowledged is waited for."""
+"""Simulated agents: real proof, greeting and catalogue, one frame a row, and what is not acknowledged is waited for."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
+
+import msgspec
 
 from cybercorp.bench.connections import CODEC, SimulatedConnection
 from cybercorp.bench.figures import Figures
@@ -17,7 +19,10 @@ from cybercorp.core.version import VERSION
 from cybercorp.protocol.agents import (
     Acknowledge,
     AnnounceCatalogue,
+    Challenge,
+    Confirm,
     Hello,
+    Proof,
     Record,
     Records,
     RecordType,
@@ -26,6 +31,7 @@ from cybercorp.protocol.agents import (
 )
 from cybercorp.protocol.hosts import HostFacts
 from cybercorp.protocol.problems import Problem
+from cybercorp.security.agent_keys import server_key, sign_proof
 
 _MARK_SEQ, _MARK_TIME = 1 << 40, (1 << 41) + 1  # numbers that MessagePack writes in nine bytes
 _UINT64 = b"\xcf"
@@ -34,6 +40,18 @@ _UINT64 = b"\xcf"
 def facts_of(index: int) -> HostFacts:
     """What agent number `index` says of its host, when it joins and when it connects."""
     return HostFacts(hostname=f"bench-{index:05}", os_type="linux", cpu_count=2)
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent keeps: the host it joined as, its key (Ed25519, hex), and the generation it was handed last."""
+
+    host_id: str
+    private_key: str
+    generation: int = 1
+    mark: str = ""
+
+    def __repr__(self) -> str:
+        return f"Identity({self.host_id}, {self.generation})"
 
 
 class RowFrames:
@@ -71,12 +89,14 @@ class SimulatedAgent(SimulatedConnection):
     path = "/api/v1/agents/connect"
 
     def __init__(
-        self, index: int, address: str, token: str, interval_ms: int, frames: RowFrames, figures: Figures
+        self, index: int, address: str, identity: Identity, interval_ms: int, frames: RowFrames, figures: Figures
     ) -> None:
-        super().__init__(f"agent {index}", address, token, figures)
+        super().__init__(f"agent {index}", address, f"Agent-Key {identity.host_id}", figures)
         self.index = index
+        self.identity = identity
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.on_acknowledged: Callable[[SimulatedAgent], None] = lambda agent: None
+        self.stream = new_id("s")
         self.sent = 0
         self.acked = 0
         self._interval_ms = interval_ms
@@ -93,10 +113,21 @@ class SimulatedAgent(SimulatedConnection):
         self._transport.write(self._rows.row(self.sent, timestamp_ms, body(self.index, self.sent)))
 
     def opened(self) -> None:
-        """Greet, and announce the catalogue."""
+        """The server's challenge comes first."""
+
+    def prove(self, nonce: str) -> None:
+        """Sign the challenge, for the certificate that is seen, if any."""
+        one, secure = self.identity, self._transport.get_extra_info("ssl_object")
+        seen = server_key(secure.getpeercert(True)) if secure is not None else ""
+        signed = sign_proof(one.private_key, nonce, one.host_id, one.generation, seen, one.mark)
+        proof = Proof(host_id=one.host_id, generation=one.generation, server_key=seen, signature=signed, mark=one.mark)
+        self.say("agent.proof", proof)
+
+    def greet(self) -> None:
+        """Say hello, and announce the catalogue."""
         hello = Hello(
             version=VERSION,
-            stream=new_id("s"),
+            stream=self.stream,
             oldest_seq=0,
             newest_seq=0,
             interval_ms=self._interval_ms,
@@ -110,7 +141,13 @@ class SimulatedAgent(SimulatedConnection):
         """An acknowledgement, most of the time."""
         if isinstance(payload, Acknowledge):
             self._acknowledged(payload.seq)
+        elif isinstance(payload, Challenge):
+            self.prove(payload.nonce)
+            self.greet()
         elif isinstance(payload, Welcome):
+            if payload.generation:
+                self.identity = msgspec.structs.replace(self.identity, generation=payload.generation, mark=payload.mark)
+                self.say("agent.confirm", Confirm(generation=payload.generation))
             self._figures.connected += 1
             self._is_ready()
         elif isinstance(payload, Refuse | Problem):

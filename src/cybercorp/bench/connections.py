@@ -17,11 +17,11 @@ class SimulatedConnection(asyncio.Protocol):
 
     path = ""
 
-    def __init__(self, name: str, address: str, token: str, figures: Figures) -> None:
+    def __init__(self, name: str, address: str, authorization: str, figures: Figures) -> None:
         self.closed = False
         self._name = name
         self._address = address
-        self._token = token
+        self._authorization = authorization
         self._figures = figures
         self._frames = ServerFrames()
         self._transport: asyncio.Transport
@@ -60,7 +60,7 @@ class SimulatedConnection(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         """Connected: ask for the WebSocket."""
         self._transport = transport
-        transport.write(handshake(self.path, self._address, self._token))
+        transport.write(handshake(self.path, self._address, self._authorization))
 
     def data_received(self, data: bytes) -> None:
         """What the server says."""

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
-from cybercorp.bench.agents import facts_of
+from cybercorp.bench.agents import Identity, facts_of
 from cybercorp.bench.figures import Figures
 from cybercorp.bench.recording import SERIES
 from cybercorp.bench.results import BenchResult
@@ -18,6 +18,7 @@ from cybercorp.bench.server import Meter, ServerUnderLoad
 from cybercorp.bench.worker import Job
 from cybercorp.client.asynchronous import AsyncClient
 from cybercorp.core.errors import CyberCorpError, InternalError
+from cybercorp.security.agent_keys import new_agent_key
 
 AGENTS_A_WORKER = 5_000
 ENROLLING_AT_ONCE, TOKENS_AT_ONCE = 16, 1_000
@@ -48,9 +49,9 @@ async def run_load(server: ServerUnderLoad, load: Load, tell: Tell) -> BenchResu
     """
     async with AsyncClient(server.url, token=server.token, timeout_s=60) as client:
         tell("joining", 0.0)
-        tokens = await _enrol(client, load.agents, tell)
+        identities = await _enrol(client, load.agents, tell)
         try:
-            return await _measure(server, client, load, tokens, tell)
+            return await _measure(server, client, load, identities, tell)
         finally:
             if server.pid is None:
                 tell("cleaning up", None)
@@ -58,13 +59,13 @@ async def run_load(server: ServerUnderLoad, load: Load, tell: Tell) -> BenchResu
 
 
 async def _measure(
-    server: ServerUnderLoad, client: AsyncClient, load: Load, tokens: list[str], tell: Tell
+    server: ServerUnderLoad, client: AsyncClient, load: Load, identities: list[Identity], tell: Tell
 ) -> BenchResult:
     before = (await client.server.info()).storage.samples_total
     with contextlib.ExitStack() as stack:
         meter = stack.enter_context(Meter(server.pid)) if server.pid is not None else None
         tell("connecting", None)
-        async with _workers(server, load, tokens) as workers:
+        async with _workers(server, load, identities) as workers:
             await asyncio.gather(*(one.line() for one in workers))
             if meter is not None:
                 meter.begin()
@@ -140,7 +141,7 @@ class _Worker:
 
 
 @contextlib.asynccontextmanager
-async def _workers(server: ServerUnderLoad, load: Load, tokens: list[str]) -> AsyncIterator[list[_Worker]]:
+async def _workers(server: ServerUnderLoad, load: Load, identities: list[Identity]) -> AsyncIterator[list[_Worker]]:
     count = load.workers or -(-load.agents // AGENTS_A_WORKER)
     size = -(-load.agents // count)
     workers: list[_Worker] = []
@@ -154,7 +155,7 @@ async def _workers(server: ServerUnderLoad, load: Load, tokens: list[str]) -> As
                 window=load.window,
                 rows=load.rows,
                 first=first,
-                tokens=tokens[first : first + size],
+                identities=identities[first : first + size],
                 viewer_token=server.token,
                 viewed=[name_of(i * 7 % load.agents) for i in range(number, load.viewers, count)],
             )
@@ -208,7 +209,7 @@ async def _settle(client: AsyncClient, tell: Tell) -> float:
     return time.monotonic() - began
 
 
-async def _enrol(client: AsyncClient, count: int, tell: Tell) -> list[str]:
+async def _enrol(client: AsyncClient, count: int, tell: Tell) -> list[Identity]:
     gate, done, left = asyncio.Semaphore(ENROLLING_AT_ONCE), 0, count
     given: list[str] = []
     while left:
@@ -216,14 +217,15 @@ async def _enrol(client: AsyncClient, count: int, tell: Tell) -> list[str]:
         given += made.tokens
         left -= len(made.tokens)
 
-    async def join(index: int) -> str:
+    async def join(index: int) -> Identity:
         nonlocal done
         async with gate:
-            answer = await client.agents.enrol(given[index], name_of(index), facts_of(index))
+            key = new_agent_key()
+            answer = await client.agents.enrol(given[index], name_of(index), facts_of(index), key.public)
         done += 1
         if done % 100 == 0:
             tell(f"joining: {done:,} agents", done / count)
-        return answer.token
+        return Identity(host_id=answer.host_id, private_key=key.private)
 
     return list(await asyncio.gather(*(join(index) for index in range(count))))
 

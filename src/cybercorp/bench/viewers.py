@@ -20,7 +20,7 @@ class SimulatedViewer(SimulatedConnection):
     path = "/api/v1/live"
 
     def __init__(self, index: int, address: str, token: str, host: str, figures: Figures) -> None:
-        super().__init__(f"viewer {index}", address, token, figures)
+        super().__init__(f"viewer {index}", address, f"Bearer {token}", figures)
         self._host = host
         self._first = True
 

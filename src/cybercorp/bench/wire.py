@@ -16,8 +16,8 @@ _SHORT, _WIDE = 126, 127
 _NO_MASK = bytes(4)
 
 
-def handshake(path: str, address: str, token: str) -> bytes:
-    """The request that opens a WebSocket; `address` is `host:port`."""
+def handshake(path: str, address: str, authorization: str) -> bytes:
+    """The request that opens a WebSocket; `address` is `host:port`, `authorization` the header of that name."""
     key = base64.b64encode(os.urandom(16)).decode()
     lines = [
         f"GET {path} HTTP/1.1",
@@ -27,7 +27,7 @@ def handshake(path: str, address: str, token: str) -> bytes:
         f"Sec-WebSocket-Key: {key}",
         "Sec-WebSocket-Version: 13",
         f"Sec-WebSocket-Protocol: {SUBPROTOCOL_MSGPACK}",
-        f"Authorization: Bearer {token}",
+        f"Authorization: {authorization}",
     ]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from cybercorp.bench.agents import RowFrames, SimulatedAgent
+from cybercorp.bench.agents import Identity, RowFrames, SimulatedAgent
 from cybercorp.bench.figures import Figures
 from cybercorp.bench.viewers import SimulatedViewer
 
@@ -29,7 +29,7 @@ BACKFILL_ROWS = 6 * 3_600  # at full speed the rows of the past six hours are se
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """What one worker simulates. `tokens[i]` belongs to agent number `first + i`; `window` 0 means real time.
+    """What one worker simulates. `identities[i]` belongs to agent number `first + i`; `window` 0 means real time.
 
     At full speed an agent stops after `rows`, where that is not 0.
     """
@@ -40,7 +40,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     window: int = 0
     rows: int = 0
     first: int = 0
-    tokens: list[str] = []
+    identities: list[Identity] = []
     viewer_token: str = ""
     viewed: list[str] = []
 
@@ -62,9 +62,9 @@ class Worker:
         """Open all connections, a few at a time."""
         gate, frames, loop = asyncio.Semaphore(CONNECTING_AT_ONCE), RowFrames(), asyncio.get_running_loop()
 
-        async def agent(index: int, token: str) -> None:
+        async def agent(index: int, identity: Identity) -> None:
             async with gate:
-                made = SimulatedAgent(index, self._address, token, self._job.interval_ms, frames, self.figures)
+                made = SimulatedAgent(index, self._address, identity, self._job.interval_ms, frames, self.figures)
                 try:
                     await loop.create_connection(lambda: made, self._host, self._port)
                 except OSError as error:
@@ -73,7 +73,7 @@ class Worker:
                 await made.ready
                 self._agents.append(made)
 
-        await asyncio.gather(*(agent(self._job.first + i, token) for i, token in enumerate(self._job.tokens)))
+        await asyncio.gather(*(agent(self._job.first + i, one) for i, one in enumerate(self._job.identities)))
         for index, host in enumerate(self._job.viewed):
             self._viewers.append(SimulatedViewer(index, self._address, self._job.viewer_token, host, self.figures))
             await loop.create_connection(self._viewers[-1].itself, self._host, self._port)

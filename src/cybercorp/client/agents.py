@@ -38,12 +38,12 @@ class AsyncAgents:
         request = EnrolmentRequest(expires_in_s=expires_in_s, count=count, labels=dict(labels or {}))
         return await self._caller.call("POST", "/api/v1/agents/enrolments", Enrolment, body=request)
 
-    async def enrol(self, token: str, name: str, facts: HostFacts | None = None) -> EnrolAnswer:
-        """Join as a host of this name with an enrolment token; the answer holds the agent's own token.
+    async def enrol(self, token: str, name: str, facts: HostFacts | None = None, public_key: str = "") -> EnrolAnswer:
+        """Join as a host of this name with an enrolment token and the public half of a key (Ed25519, hex).
 
         Raises UnauthenticatedError for a token that is unknown, used up or expired, ConflictError (`host_name_taken`).
         """
-        request = EnrolRequest(name=name, facts=facts or HostFacts())
+        request = EnrolRequest(name=name, facts=facts or HostFacts(), public_key=public_key)
         return await self._caller.call("POST", "/api/v1/agents/enrol", EnrolAnswer, body=request, token=token)
 
 
@@ -59,6 +59,6 @@ class Agents:
         """See `AsyncAgents.create_enrolment`."""
         return complete(self._agents.create_enrolment(expires_in_s, count, labels))
 
-    def enrol(self, token: str, name: str, facts: HostFacts | None = None) -> EnrolAnswer:
+    def enrol(self, token: str, name: str, facts: HostFacts | None = None, public_key: str = "") -> EnrolAnswer:
         """See `AsyncAgents.enrol`."""
-        return complete(self._agents.enrol(token, name, facts))
+        return complete(self._agents.enrol(token, name, facts, public_key))

@@ -147,7 +147,9 @@ def make_services(
     fleet, agents = Fleet(clock), AgentRegistry()
     events = EventService(records.events, clock)
     windows = WindowService(fleet, clock)
-    agent_keys = AgentKeyService(records.agents, fleet, events, audit, clock, approve=settings.approve_agents)
+    agent_keys = AgentKeyService(
+        records.agents, fleet, events, audit, clock, approve=settings.approve_agents, shared=records.shared
+    )
     hosts = HostService(records.hosts, records.tokens, agent_keys, fleet, windows, events, audit, clock)
     metrics = MetricService(store, clock)
     processes = ProcessService(agents, metrics, store, clock)

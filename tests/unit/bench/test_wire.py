@@ -19,10 +19,10 @@ from cybercorp.protocol.registry import Codec
 def opened() -> ServerProtocol:
     """The library's end of a connection that the generator has opened."""
     server = ServerProtocol(subprotocols=None, max_size=1 << 20)
-    server.receive_data(handshake("/api/v1/agents/connect", "127.0.0.1:1", "cca_x"))
+    server.receive_data(handshake("/api/v1/agents/connect", "127.0.0.1:1", "Agent-Key host_1"))
     (request,) = server.events_received()
     assert isinstance(request, Request)
-    assert request.headers["Authorization"] == "Bearer cca_x"
+    assert request.headers["Authorization"] == "Agent-Key host_1"
     server.send_response(server.accept(request))
     assert server.state is State.OPEN
     return server

@@ -49,7 +49,7 @@ class Admission(msgspec.Struct, frozen=True):
 
 
 class AgentKeyService:
-    """Several instances share the records: each looks there before it believes or locks anybody."""
+    """`shared`: other instances write to the same records; then each looks there before it believes or locks."""
 
     def __init__(
         self,
@@ -60,6 +60,7 @@ class AgentKeyService:
         clock: Clock,
         *,
         approve: bool = False,
+        shared: bool = False,
     ) -> None:
         self._agents = agents
         self._fleet = fleet
@@ -67,6 +68,7 @@ class AgentKeyService:
         self._audit = audit
         self._clock = clock
         self._approve = approve
+        self._shared = shared
         self._rows: dict[str, AgentRow] = {}
         self._generations = Generations(agents)
         self._generations.on_elsewhere = self._moved_elsewhere
@@ -155,6 +157,8 @@ class AgentKeyService:
 
     async def look(self) -> None:
         """What other instances have decided: whom they admit no more is cut off here too. Raises StorageError."""
+        if not self._shared:
+            return
         states = await self._agents.shut_out()
         for host_id, row in list(self._rows.items()):
             if states.get(host_id, AgentState.ACTIVE) != row.state:
@@ -196,6 +200,8 @@ class AgentKeyService:
     async def _current(self, host_id: str) -> AgentRow | None:
         """As all instances know it; where the records cannot be read or written, as this one does."""
         with contextlib.suppress(StorageError):
+            if not self._shared:  # a look costs more than the whole proof
+                return self._rows.get(host_id)
             await self._generations.settle(host_id)
             found = await self._agents.find(host_id)
             if found is not None and host_id in self._rows and host_id not in self._generations:

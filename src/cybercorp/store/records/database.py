@@ -38,12 +38,13 @@ _SIZE = text(
 
 
 class Records:
-    """The record tables of one server. `epoch` was drawn when they were made."""
+    """The record tables of one server, or `shared` by several. `epoch` was drawn when they were made."""
 
-    def __init__(self, connections: Connections, lock: FileLock | None, epoch: str) -> None:
+    def __init__(self, connections: Connections, lock: FileLock | None, epoch: str, *, shared: bool = False) -> None:
         self._connections = connections
         self._lock = lock
         self.epoch = epoch
+        self.shared = shared
         self.hosts = HostRepository(connections)
         self.tokens = TokenRepository(connections)
         self.events = EventRepository(connections, epoch)
@@ -100,7 +101,7 @@ class Records:
         except BaseException:
             await connections.close()
             raise
-        return cls(connections, None, epoch)
+        return cls(connections, None, epoch, shared=shared)
 
     async def migrate(self, revision: str = "head") -> None:
         """Go to another schema; an older one loses what it cannot hold."""
