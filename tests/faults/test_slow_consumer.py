@@ -35,7 +35,7 @@ class Viewer(SimulatedConnection):
     path = "/api/v1/live"
 
     def __init__(self, name: str, address: str, token: str, figures: Figures) -> None:
-        super().__init__(name, address, token, figures)
+        super().__init__(name, address, f"Bearer {token}", figures)
         self.delays_ms: list[int] = []
 
     def opened(self) -> None:
