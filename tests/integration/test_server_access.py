@@ -26,9 +26,16 @@ ANONYMOUS_ROUTES = {
     "/.well-known/cybercorp/authority.pem",
     "/api/v1/agents/enrol",
     "/api/v1/login",
+    "/api/v1/login/passkey",
+    "/api/v1/login/passkey/finish",
     "/api/v1/login/refresh",
+    "/api/v1/passkeys/answer",
+    "/api/v1/passkeys/options",
     "/health/live",
     "/health/ready",
+    "/passkey",
+    "/passkey.css",
+    "/passkey.js",
 }
 
 

@@ -50,9 +50,12 @@ class Gate:
         client = scope.get("client")
         if self._proxies and client is not None:
             scope["client"] = (_behind(scope, client[0], self._proxies), client[1])
-        headers = {name: value.decode("latin-1") for name, value in scope["headers"] if name in (b"host", b"origin")}
+        hosts, origins = (
+            [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
+            for wanted in (b"host", b"origin")
+        )
         reached = scope.get("server")  # the address of this machine that the connection came to
-        refusal = self._refusal(headers.get(b"host", ""), headers.get(b"origin"), reached[0] if reached else None)
+        refusal = self._refusal(hosts, origins, reached[0] if reached else None)
         answer = _with_headers(send, secure=str(scope.get("scheme")) in ("https", "wss"))
         if refusal is not None:
             mark_refused(scope, refusal.code)
@@ -65,15 +68,15 @@ class Gate:
         else:
             await send({"type": "websocket.close", "code": 1008, "reason": "forbidden"})
 
-    def _refusal(self, host: str, origin: str | None, reached: str | None) -> Problem | None:
-        name = _name(f"//{host}")
+    def _refusal(self, hosts: Sequence[str], origins: Sequence[str], reached: str | None) -> Problem | None:
+        name = _name(f"//{hosts[0]}") if len(hosts) == 1 else None
         if name is None or (name not in self._names and name != reached):
             return _forbidden(
                 "This server does not answer to that name.",
                 "Use its numeric address, or add the name to the setting allowed_hosts.",
                 "host_not_allowed",
             )
-        if origin is not None and _authority(origin) != host.lower():
+        if len(origins) > 1 or (origins and _authority(origins[0]) != hosts[0].lower()):
             return _forbidden(
                 "Requests from other sites are refused.", "Open this server's own pages.", "origin_not_allowed"
             )
