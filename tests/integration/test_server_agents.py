@@ -18,6 +18,7 @@ from cybercorp.protocol.metrics import Series, make_catalogue
 from cybercorp.protocol.problems import Problem
 from cybercorp.protocol.processes import ProcessTable
 from cybercorp.protocol.servers import MAX_MESSAGE_BYTES
+from cybercorp.server.services.allowance import Allowance
 from cybercorp.store.timeseries.engine import TimeSeries
 from cybercorp.store.timeseries.settings import TimeSeriesSettings
 from tests.integration.serving import SMALL, AgentPeer, ServerThread, ShiftedClock, now_ms, row
@@ -437,6 +438,35 @@ def test_many_catalogues_stay_bounded(server: ServerThread) -> None:
         assert link is not None
         assert len(link.catalogues) <= 64
         assert not server.services.store.knows_catalogue(1, make_catalogue([Series(name="metric.1")]).id)
+
+
+def test_names_that_never_end_are_dropped(server: ServerThread, clock: ShiftedClock) -> None:
+    """A series-cardinality bomb: ever new catalogues that are used stop at an allowance; what was known goes on."""
+    with server.agent("a") as agent:
+        host = server.services.fleet.find("a")
+        assert host is not None
+        host.series = Allowance(3_000, 10)
+        agent.announce()
+        acknowledged(agent, agent.samples(0.5))
+        bombs = [make_catalogue([Series(name=f"bomb.{n}.{one}") for one in range(1_000)]) for n in range(5)]
+        for bomb in bombs[:4]:
+            agent.announce(bomb)
+            acknowledged(agent, agent.samples(0.5, catalogue=bomb))
+        server.wait_for_event(EventKind.AGENT_REFUSED, "a")
+        assert [server.services.store.knows_catalogue(host.key, one.id) for one in bombs] == [
+            True,
+            True,
+            False,
+            False,
+            False,
+        ]
+        acknowledged(agent, agent.samples(0.25))
+        assert host.catalogue is not None
+        assert host.catalogue.id == SMALL.id
+        clock.shift_s += 200
+        agent.announce(bombs[4])
+        acknowledged(agent, agent.samples(0.5, catalogue=bombs[4]))
+        assert server.services.store.knows_catalogue(host.key, bombs[4].id)
 
 
 def test_process_tables_are_recorded(server: ServerThread) -> None:

@@ -24,6 +24,8 @@ UNKNOWN_STEP = 255
 STALE_AFTER_MS = 5_000
 OFFLINE_AFTER_MS = 60_000
 EVENTS_AT_ONCE, EVENTS_PER_S = 1_000, 0.1
+# Names of series that no host had before: a device that comes and goes brings the whole catalogue anew each time.
+SERIES_AT_ONCE, SERIES_PER_S = 500_000, 50
 # Each connection may bring a stream and two events that are kept: a host that comes and goes fills no disk with them.
 CONNECTIONS_AT_ONCE = 60
 CONNECTIONS_PER_S = 0.1
@@ -57,6 +59,7 @@ class LiveHost:
         self.rows = 0
         self.complained: dict[str, float] = {}
         self.events = Allowance(EVENTS_AT_ONCE, EVENTS_PER_S)
+        self.series = Allowance(SERIES_AT_ONCE, SERIES_PER_S)
         self.connections = Allowance(CONNECTIONS_AT_ONCE, CONNECTIONS_PER_S)
         self._before: tuple[int, bytes] | None = None
         self._history = bytearray([UNKNOWN_STEP]) * HISTORY_STEPS

@@ -124,7 +124,7 @@ class IngestService:
                     f"A row of samples has {len(body)} bytes instead of {8 * len(catalogue.series)}.",
                     hint="Send one float64 for each series of the catalogue.",
                 )
-            if self._in_time(link, record, now_ms):
+            if self._in_time(link, record, now_ms) and self._may_bring(link, catalogue):
                 if link.catalogue != catalogue.id:
                     self._store.register_catalogue(host.key, catalogue)
                     link.catalogue = catalogue.id
@@ -144,6 +144,18 @@ class IngestService:
         else:
             raise MalformedMessageError(f"A record has the unknown type {int(kind)}.", hint="Update the server.")
         self._append(link, record, now_ms, b"", RecordType.EVENT)
+
+    def _may_bring(self, link: AgentLink, catalogue: Catalogue) -> bool:
+        """Whether the host may have this catalogue stored: names that never end would fill memory and disk."""
+        if link.catalogue == catalogue.id or self._store.knows_catalogue(link.host.key, catalogue.id):
+            return True
+        now = self._clock.monotonic()
+        if link.host.series.take(now, len(catalogue.series)):
+            return True
+        if link.may_complain("series", now):
+            message = f"{link.host.name} brings more new series than are kept of one host; their samples are dropped."
+            self._add_event(EventKind.AGENT_REFUSED, message, Severity.WARNING, link.host)
+        return False
 
     def _take_event(self, link: AgentLink, event: NewEvent) -> None:
         now = self._clock.monotonic()
