@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.e2e.rogue_agent import RogueAgent
+from tests.e2e.rogue_agent import ATTACKS, RogueAgent
 from tests.e2e.terminal import Terminal
 from tests.e2e.terminal_bytes import foreign_shapes, shapes
 from tests.stack import COMMAND, Stack, running_stack, wait_until
@@ -109,6 +114,87 @@ def test_the_command_line_on_a_pipe_sends_no_control_byte_at_all(hostile: Stack,
     answer = hostile.run(*command, "-o", form)
     assert shapes(answer.stdout.encode()) == set()
     assert answer.stdout
+
+
+PASSWORD = "four unrelated words"
+# What people and whoever asks can put into records: names, browsers, labels, reasons.
+OF_PEOPLE = [
+    ["audit", "-n", "200"],
+    ["audit", "--refused"],
+    ["users"],
+    ["sessions", "--user", "mallet"],
+    ["bindings"],
+]
+
+
+@pytest.fixture(scope="module")
+def people(hostile: Stack) -> Stack:
+    """Attacks in the names, browsers and reasons of people, where these are taken at all."""
+
+    def ask(path: str, body: dict[str, str], agent: str = "x", **headers: str) -> int:
+        sent = [(b"User-Agent", agent.encode("latin-1"))]
+        sent += [(name.encode(), text.encode()) for name, text in headers.items()]
+        return httpx.post(f"{hostile.url}/api/v1{path}", json=body, headers=sent, trust_env=False).status_code
+
+    owner = {"Authorization": f"Bearer {hostile.token}"}
+    assert ask("/users", {"name": "mallet", "password": PASSWORD, "role": "viewer"}, **owner) == 201
+    for attack in ATTACKS:
+        ask("/login", {"name": attack, "password": "wrong"})
+        ask("/users", {"name": attack}, **owner)
+        ask("/bindings", {"user": "mallet", "role": "viewer", "reason": attack}, **owner)
+    for agent in ("=cmd|'/c calc'!A1", "+1", "@x", "\x9b31mPWN", "\xad\x85PWN"):
+        login = {"name": "mallet", "password": PASSWORD}
+        assert ask("/login", login, agent) == 200
+    return hostile
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [*COMMANDS, *OF_PEOPLE], ids=" ".join)
+def test_no_cell_of_any_table_runs_in_a_spreadsheet(people: Stack, command: list[str]) -> None:
+    """CSV of every command that shows what others have written; and no control byte in it."""
+    csv.field_size_limit(1 << 24)  # a command line may have a megabyte
+    told = people.run(*command, "-o", "csv").stdout
+    assert shapes(told.encode()) == set()
+    rows = list(csv.reader(io.StringIO(told)))
+    assert len(rows) > 1
+    for cell in (cell for row in rows for cell in row):
+        assert not is_formula(cell), cell
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", OF_PEOPLE, ids=" ".join)
+def test_what_people_wrote_is_shown_spelled_out(people: Stack, command: list[str]) -> None:
+    """On a terminal and on a pipe."""
+    with Terminal([*COMMAND, *command], people.environment, columns=200) as terminal:
+        terminal.process.wait(30)
+        terminal.settle()
+        assert terminal.process.returncode == 0, terminal.text
+        assert foreign_shapes(terminal.sent, b"\x1b[?25l\x1b[?25h") == set()
+    assert shapes(people.run(*command).stdout.encode()) == set()
+
+
+@pytest.mark.slow
+def test_an_export_runs_in_no_spreadsheet(people: Stack, tmp_path: Path) -> None:
+    """The server's own CSV, and the file that the command line makes of it."""
+    path = tmp_path / "all.csv"
+    people.run("metrics", "export", str(path), "--since", "5m")
+    owner = {"Authorization": f"Bearer {people.token}"}
+    asked = {"metric": "*", "format": "csv", "start_ms": str(int(time.time() * 1000) - 300_000)}
+    answer = httpx.get(f"{people.url}/api/v1/metrics/export", params=asked, headers=owner, trust_env=False)
+    for text in (path.read_text("utf-8"), answer.text):
+        rows = list(csv.reader(io.StringIO(text)))
+        assert any("calc" in cell for row in rows for cell in row)
+        assert not [cell for row in rows for cell in row if is_formula(cell)]
+        assert shapes(text.encode()) == set()
+
+
+def is_formula(cell: str) -> bool:
+    """Whether a spreadsheet would run it; numbers are no formulas."""
+    try:
+        float(cell)
+    except ValueError:
+        return cell.lstrip().startswith(("=", "+", "-", "@", "\t", "\r", "|", "%"))
+    return False
 
 
 def test_the_hostile_process_of_this_machine_is_listed_short(hostile: Stack) -> None:
