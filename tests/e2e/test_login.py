@@ -94,16 +94,20 @@ def test_danger_asks_again(ada: Person) -> None:
 
 
 def test_what_was_ended_elsewhere_is_forgotten_here(ada: Person) -> None:
-    """A session that was revoked is one command's error, which says what to do; the dashboard does not even open."""
+    """A session that was revoked is one command's error, which says what to do; the dashboard asks for a log-in."""
     ada.login("ada").expect(pexpect.EOF)
     (session,) = ada.server.http.get("/api/v1/sessions/", params={"user": "ada"}).json()
     assert ada.server.http.delete(f"/api/v1/sessions/{session['id']}").status_code == 204
-    for arguments in (["whoami"], ["whoami"], ["tui"]):
-        child = ada.run(*arguments)
+    for _ in range(2):
+        child = ada.run("whoami")
         child.expect("error: You are not logged in to .*hint: Log in: cybercorp login")
         child.expect(pexpect.EOF)
         child.close()
         assert child.exitstatus == 3
+    child = ada.run("tui")
+    child.expect("wants to know who you are")
+    child.sendcontrol("c")
+    child.expect(pexpect.EOF)
 
 
 def forget_step_up(person: Person) -> None:

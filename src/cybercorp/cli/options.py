@@ -67,16 +67,16 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         """Raise what a client would raise where no server is known or its credential is no use; loads no client."""
         self.credential()
 
-    def check_logged_in(self) -> None:
-        """Raise UnauthenticatedError where there is no token to show, and all that `check_server_known` does."""
-        credential = self.credential()
-        if credential.token:
-            return
-        from cybercorp.client.authorization import logged_out
-        from cybercorp.client.session_store import SessionStore
+    def check_may_log_in(self) -> None:
+        """Raise UnauthenticatedError where there is neither a token to show nor a profile to log in to.
 
-        if not credential.profile or SessionStore(credential.profile).load() is None:
-            raise logged_out(credential.profile or credential.url)
+        And all that `check_server_known` raises.
+        """
+        credential = self.credential()
+        if not credential.token and not credential.profile:
+            from cybercorp.client.authorization import logged_out
+
+            raise logged_out(credential.url)
 
     def credential(self) -> Credential:
         """The address and token of the chosen server. Raises AccessError, UnreachableError; loads no client."""

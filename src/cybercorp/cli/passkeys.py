@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -41,25 +39,14 @@ def use_browser(url: str, ceremony: Ceremony, finish: Callable[[Ceremony, str], 
 
 def show_page(url: str, ceremony: Ceremony) -> None:
     """Tell where to go, on stderr."""
+    from cybercorp.client.browsers import open_page
     from cybercorp.client.passkeys import page_of
 
     page = page_of(url, ceremony)
     say(f"Open this in a browser, on any machine of yours, within {ceremony.expires_in_s // 60} minutes:\n\n  {page}\n")
-    if has_desktop():
-        import webbrowser
-
-        webbrowser.open(page)
+    open_page(page)
 
 
 def ask_code() -> str:
     """The code that the page shows."""
     return ask_text("Code that the page shows", option="a terminal")
-
-
-def has_desktop() -> bool:
-    """Whether a browser would open beside this terminal, not in it and not on another machine."""
-    if os.environ.get("SSH_CONNECTION"):
-        return False
-    if sys.platform in ("darwin", "win32"):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

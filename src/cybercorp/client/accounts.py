@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from cybercorp.client.calls import Caller, complete
+import contextlib
+
+from cybercorp.client.calls import Caller, complete, segment
+from cybercorp.core.errors import CyberCorpError
 from cybercorp.protocol.logins import Account, ClientType, Login, PasswordChange, StepUp, Tokens
 
 
@@ -22,6 +25,12 @@ class AsyncAccount:
         """Begin a session. Raises UnauthenticatedError (`wrong_credentials`, `mfa_needed`, `wrong_code`)."""
         body = Login(name=name, password=password, code=code, client=client)
         return await self._caller.call("POST", "/api/v1/login", Tokens, body=body, token="")
+
+    async def end_replaced(self, session_id: str, tokens: Tokens) -> None:
+        """End a session of one's own whose place `tokens` took; one that is over, or cannot be ended, is let be."""
+        with contextlib.suppress(CyberCorpError):
+            path = f"/api/v1/sessions/{segment(session_id)}"
+            await self._caller.call("DELETE", path, type(None), token=tokens.access_token)
 
     async def logout(self) -> None:
         """End this session."""
@@ -53,6 +62,10 @@ class Accounts:
     ) -> Tokens:
         """See `AsyncAccount.login`."""
         return complete(self._account.login(name, password, code, client))
+
+    def end_replaced(self, session_id: str, tokens: Tokens) -> None:
+        """See `AsyncAccount.end_replaced`."""
+        complete(self._account.end_replaced(session_id, tokens))
 
     def logout(self) -> None:
         """See `AsyncAccount.logout`."""

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from cybercorp.client.http import Prove
 from cybercorp.client.inbox import ConnectionState, Update
+from cybercorp.client.kept_logins import KeptLogin
 from cybercorp.client.live import LiveConnection, subscriptions
 from cybercorp.client.nouns import Nouns
 from cybercorp.client.profiles import find_credential
 from cybercorp.core.errors import AccessError, VersionMismatchError, error_classes
 from cybercorp.protocol.live import Subscribed
-from cybercorp.protocol.logins import StepUp
-from cybercorp.protocol.passkeys import CeremonyCode
 from cybercorp.protocol.problems import Problem, error_of
 from cybercorp.security.credentials import Credential
 
@@ -64,9 +64,14 @@ class AsyncClient:
         self.tokens = self._nouns.tokens
         self.server = self._nouns.server
 
-    def when_step_up(self, prove: Callable[[], StepUp | CeremonyCode | None]) -> None:
+    def when_step_up(self, prove: Prove) -> None:
         """What to do where the server wants proof again of who asks: `prove` gives it, or None to give up."""
         self._nouns.transport.on_step_up = prove
+
+    @property
+    def kept_login(self) -> KeptLogin:
+        """The log-in of this client's profile."""
+        return KeptLogin(self.credential, self._nouns.transport.authorization)
 
     @property
     def url(self) -> str:

@@ -28,6 +28,10 @@ class Authorization(Protocol):
         """The server did not take this token. True where `token` should be asked once more."""
         ...
 
+    def forget(self) -> None:
+        """Somebody logged in or out here: read anew what is kept."""
+        ...
+
 
 class FixedToken:
     """A token that was given, or found in a file: it is sent as it is."""
@@ -40,6 +44,9 @@ class FixedToken:
 
     def refused(self, token: str) -> bool:
         return False
+
+    def forget(self) -> None:
+        return
 
 
 class SessionToken:
@@ -67,6 +74,9 @@ class SessionToken:
         """Read anew what is kept, for somebody may have logged in again; the same token is not sent again."""
         self._session, self._refused = None, token
         return True
+
+    def forget(self) -> None:
+        self._session, self._refused = None, ""
 
     async def _renewed(self) -> StoredSession:
         deadline = time.monotonic() + _WAIT_S

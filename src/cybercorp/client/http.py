@@ -6,7 +6,7 @@ import contextlib
 import ssl
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -44,9 +44,14 @@ if _httpx_command_line_absent:
 AnswerT = TypeVar("AnswerT")
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 LONGEST_ANSWER_S = 60.0
+Prove = Callable[[], Awaitable[StepUp | CeremonyCode | None]]
 _IDEMPOTENT = {"GET", "HEAD"}
 _STEP_UP, _REFRESH = "/api/v1/account/step-up", "/api/v1/login/refresh"
 _CUT = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
+
+
+async def _give_up() -> None:
+    """Nobody is there who could prove who asks."""
 
 
 class _Body:
@@ -93,7 +98,7 @@ class HttpTransport:
             if credential.profile and not credential.token
             else FixedToken(credential.token)
         )
-        self.on_step_up: Callable[[], StepUp | CeremonyCode | None] = lambda: None
+        self.on_step_up: Prove = _give_up
         # A proxy of the environment must not see what is said on loopback.
         trust_env = not is_loopback(credential.url)
         self._options: dict[str, Any] = {
@@ -122,7 +127,7 @@ class HttpTransport:
         try:
             return await self._call(method, path, answer, params, body, token)
         except StepUpRequiredError:
-            proof = self.on_step_up() if token is None else None
+            proof = await self.on_step_up() if token is None else None
             if proof is None:
                 raise
         path_of_proof = _STEP_UP if isinstance(proof, StepUp) else STEP_UP_FINISH

@@ -83,7 +83,11 @@ class Client:
 
     def when_step_up(self, prove: Callable[[], StepUp | CeremonyCode | None]) -> None:
         """What to do where the server wants proof again of who asks: `prove` gives it, or None to give up."""
-        self._nouns.transport.on_step_up = prove
+
+        async def asked() -> StepUp | CeremonyCode | None:
+            return prove()
+
+        self._nouns.transport.on_step_up = asked
 
     @property
     def url(self) -> str:

@@ -17,6 +17,7 @@ from cybercorp.core.settings import load_settings
 from cybercorp.security.display import safe_text
 from cybercorp.tui.actions import Place, bindings_of
 from cybercorp.tui.clients import FleetClient
+from cybercorp.tui.log_ins import LogIns
 from cybercorp.tui.palette import ActionCommands, HostCommands
 from cybercorp.tui.screens.audit import AuditScreen
 from cybercorp.tui.screens.dashboard import DashboardScreen
@@ -65,6 +66,8 @@ class DashboardApp(App[int]):
         for one in THEMES:
             self.register_theme(one)
         self.theme = theme
+        self._log_ins = LogIns(self)
+        session.prove = self._log_ins.prove
 
     # what screens ask
 
@@ -73,8 +76,9 @@ class DashboardApp(App[int]):
         """The server's address without its scheme; of a recording its file."""
         if self._title:
             return safe_text(self._title, 60)
-        client = self.session.client
-        return safe_text(urlsplit(client.url).netloc, 60) if client is not None else ""
+        client, account = self.session.client, self.session.account
+        who = f"{account.name}@" if account is not None and account.user is not None else ""
+        return safe_text(f"{who}{urlsplit(client.url).netloc}", 60) if client is not None else ""
 
     @property
     def notice(self) -> str:
@@ -105,6 +109,7 @@ class DashboardApp(App[int]):
             self._notice = safe_text(text, 300)
             self._notice_until = self.session.clock.monotonic() + _NOTICE_S
             self.notify(self._notice, severity="warning", markup=False)
+        self._log_ins.offer()
         screen = self.front
         if screen is not None:
             screen.tick()
@@ -149,6 +154,12 @@ class DashboardApp(App[int]):
 
     def action_next_theme(self) -> None:
         self.theme = next_theme(self.theme)
+
+    def action_log_in(self) -> None:
+        self._log_ins.ask()
+
+    async def action_log_out(self) -> None:
+        await self._log_ins.log_out()
 
     def action_retry(self) -> None:
         self.session.retry()

@@ -5,7 +5,7 @@ Protocols, so that the dashboard paints its first frame before an HTTP library i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, Self
 
@@ -16,7 +16,9 @@ from cybercorp.protocol.audit import AuditPage
 from cybercorp.protocol.events import EventsPage
 from cybercorp.protocol.hosts import Host, HostSort, HostsWindow
 from cybercorp.protocol.live import Subscribe
+from cybercorp.protocol.logins import Account, ClientType, StepUp, Tokens
 from cybercorp.protocol.metrics import HostLatest
+from cybercorp.protocol.passkeys import Ceremony, CeremonyCode
 from cybercorp.protocol.processes import HostProcesses
 
 
@@ -91,6 +93,41 @@ class AgentCalls(Protocol):
     async def create_enrolment(self, expires_in_s: int = 3600, count: int = 1) -> Enrolment: ...
 
 
+class AccountCalls(Protocol):
+    async def show(self) -> Account: ...
+
+    async def login(
+        self, name: str, password: str, code: str | None = None, client: ClientType = ClientType.LIBRARY
+    ) -> Tokens: ...
+
+    async def end_replaced(self, session_id: str, tokens: Tokens) -> None: ...
+
+    async def logout(self) -> None: ...
+
+
+class PasskeyCalls(Protocol):
+    async def begin_login(self, client: ClientType = ClientType.LIBRARY) -> Ceremony: ...
+
+    async def finish_login(self, ceremony: Ceremony, code: str) -> Tokens: ...
+
+    async def begin_step_up(self) -> Ceremony: ...
+
+
+class KeptLoginCalls(Protocol):
+    @property
+    def possible(self) -> bool: ...
+
+    @property
+    def user(self) -> str: ...
+
+    def keep(self, tokens: Tokens) -> str: ...
+
+    def forget(self) -> None: ...
+
+
+Proof = StepUp | CeremonyCode
+
+
 class Connection(Protocol):
     """A `LiveConnection`."""
 
@@ -126,6 +163,17 @@ class FleetClient(Protocol):
 
     @property
     def agents(self) -> AgentCalls: ...
+
+    @property
+    def account(self) -> AccountCalls: ...
+
+    @property
+    def passkeys(self) -> PasskeyCalls: ...
+
+    @property
+    def kept_login(self) -> KeptLoginCalls: ...
+
+    def when_step_up(self, prove: Callable[[], Awaitable[Proof | None]]) -> None: ...
 
     def connect_live(self) -> AbstractAsyncContextManager[Connection]: ...
 

@@ -6,8 +6,9 @@ Knows no Textual. The app runs it and draws; screens say with `follow` which top
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import msgspec
@@ -16,7 +17,8 @@ from cybercorp.client.inbox import ConnectionState, Update
 from cybercorp.core.clock import Clock, SystemClock
 from cybercorp.core.errors import CyberCorpError
 from cybercorp.protocol.live import EventsUpdate, HostsUpdate, Subscribe, Subscribed, Topic
-from cybercorp.tui.clients import Connection, FleetClient
+from cybercorp.protocol.logins import Account
+from cybercorp.tui.clients import Connection, FleetClient, Proof
 from cybercorp.tui.state.connection import ConnectionModel
 from cybercorp.tui.state.instant import InstantModel
 
@@ -51,6 +53,8 @@ class Session:
             self.instant.go(at_ms)
         self.connection = ConnectionModel(self.clock)
         self.client: FleetClient | None = None
+        self.account: Account | None = None
+        self.prove: Callable[[], Awaitable[Proof | None]] | None = None
         self._make_client = make_client
         self._live: Connection | None = None
         self._front: Viewer | None = None
@@ -58,6 +62,7 @@ class Session:
         self._numbers: dict[tuple[int, str], int] = {}
         self._count = itertools.count(_EVENTS + 1)
         self._position: tuple[str, int] | None = None
+        self._asking: asyncio.Future[None] | None = None
         self._retry = asyncio.Event()
         self._ready = asyncio.Event()
 
@@ -75,6 +80,8 @@ class Session:
                     await self._serve(live)
         finally:
             self._live = None
+            if self._asking is not None:
+                self._asking.cancel()
             if self.client is not None:
                 await self.client.close()
 
@@ -88,6 +95,11 @@ class Session:
         """Try to connect now instead of waiting."""
         if not self.connection.is_open:
             self._retry.set()
+
+    def reconnect(self) -> None:
+        """Connect anew, also where it is open: somebody else is logged in now."""
+        self.account = None
+        self._retry.set()
 
     async def follow(self, viewer: Viewer, name: str, request: Subscribe | None) -> int:
         """Open, replace or (None) end a viewer's subscription of this name; its number.
@@ -143,6 +155,8 @@ class Session:
                 self._tell()
                 await self._wait_for_retry(_RETRY_S)
             else:
+                if self.prove is not None:
+                    self.client.when_step_up(self.prove)
                 self._ready.set()
                 return self.client
 
@@ -175,6 +189,7 @@ class Session:
         if isinstance(update, ConnectionState):
             if update.connected:
                 self.connection.opened()
+                self._asking = asyncio.ensure_future(self._ask_who())
             else:
                 self.connection.lost(update.reason, update.retry_in_s, update.code)
             self._tell()
@@ -191,6 +206,13 @@ class Session:
         owner, _ = self._wanted.get(number, (None, None))
         if owner is not None and owner is self._front:
             owner.take_update(update)
+
+    async def _ask_who(self) -> None:
+        """Who this is, for the header; where it cannot be told the header does without."""
+        if self.client is not None:
+            with contextlib.suppress(CyberCorpError):
+                self.account = await self.client.account.show()
+                self._tell()
 
     def _remember(self, update: Update) -> None:
         """Where the log of events stands, so that another connection goes on from there."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import fnmatch
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -14,15 +14,19 @@ import msgspec
 from cybercorp.client.inbox import ConnectionState, Update
 from cybercorp.client.results import QueryResult
 from cybercorp.core.clock import ManualClock
-from cybercorp.core.errors import CyberCorpError, NotFoundError
+from cybercorp.core.errors import CyberCorpError, InvalidInputError, NotFoundError, UnauthenticatedError
 from cybercorp.protocol.agents import Enrolment
 from cybercorp.protocol.audit import AuditPage, AuditRecord
 from cybercorp.protocol.events import Event, EventsPage, Severity
 from cybercorp.protocol.hosts import FleetCounts, Host, HostSort, HostState, HostSummary, HostsWindow
 from cybercorp.protocol.live import EventsUpdate, HostsUpdate, Subscribe, Subscribed, Topic
+from cybercorp.protocol.logins import Account, ClientType, Tokens
 from cybercorp.protocol.metrics import HostLatest, MetricKind, QueryAnswer, SeriesPoints
+from cybercorp.protocol.passkeys import Ceremony
 from cybercorp.protocol.processes import HostProcesses
 from cybercorp.protocol.selectors import parse_host_selector
+from cybercorp.protocol.users import User, UserKind
+from cybercorp.tui.clients import Proof
 
 START_MS = 1_800_000_000_000
 _KEYS: dict[HostSort, Callable[[HostSummary], tuple[bool, float | str]]] = {
@@ -154,6 +158,8 @@ class FakeClient:
         self.failure: CyberCorpError | None = None
         self.reachable = True
         self.closed = False
+        self.person: str | None = None  # who is logged in; None: the local owner, whose token is a given one
+        self.log_in_possible = False
         self.calls: list[tuple[str, object]] = []
         self.gate = asyncio.Event()  # cleared: the store answers only when it is set
         self.gate.set()
@@ -184,6 +190,21 @@ class FakeClient:
     @property
     def agents(self) -> FakeAgents:
         return FakeAgents(self)
+
+    @property
+    def account(self) -> FakeAccount:
+        return FakeAccount(self)
+
+    @property
+    def passkeys(self) -> FakePasskeys:
+        return FakePasskeys(self)
+
+    @property
+    def kept_login(self) -> FakeKeptLogin:
+        return FakeKeptLogin(self)
+
+    def when_step_up(self, prove: Callable[[], Awaitable[Proof | None]]) -> None:
+        self.prove = prove
 
     def connect_live(self) -> FakeConnection:
         return FakeConnection(self)
@@ -385,3 +406,88 @@ class FakeAgents:
         return Enrolment(
             tokens=["cce_0123456789abcdefghijklmnop"] * count, expires_at_ms=self._client.clock.now_ms() + 3_600_000
         )
+
+
+class FakeAccount:
+    """Takes the password `PASSWORD` of anybody, and for `ada` the code 123456."""
+
+    PASSWORD = "four unrelated words"
+
+    def __init__(self, client: FakeClient) -> None:
+        self._client = client
+
+    async def show(self) -> Account:
+        name = self._client.person
+        if name is None:
+            return Account(kind="owner", name="the local owner")
+        user = User(
+            id="user_1",
+            name=name,
+            display_name="",
+            kind=UserKind.PERSON,
+            created_at_ms=START_MS,
+            factors=["totp", "passkey"],
+        )
+        return Account(kind="user", name=name, user=user, session_id="session_1")
+
+    async def login(
+        self, name: str, password: str, code: str | None = None, client: ClientType = ClientType.LIBRARY
+    ) -> Tokens:
+        self._client.called("account.login", (name, client))
+        if password != self.PASSWORD:
+            raise UnauthenticatedError("The name or the password is wrong.", code="wrong_credentials")
+        if name == "ada" and code is None:
+            raise UnauthenticatedError("A second factor is needed.", hint="Give a code.", code="mfa_needed")
+        if name == "ada" and code != "123456":
+            raise UnauthenticatedError("This code is not right.", hint="Wait for the next one.", code="wrong_code")
+        return tokens_of(name)
+
+    async def end_replaced(self, session_id: str, tokens: Tokens) -> None:
+        self._client.called("account.end_replaced", session_id)
+
+    async def logout(self) -> None:
+        self._client.called("account.logout", None)
+
+
+class FakePasskeys:
+    """The page shows `abcdefgh`."""
+
+    def __init__(self, client: FakeClient) -> None:
+        self._client = client
+
+    async def begin_login(self, client: ClientType = ClientType.LIBRARY) -> Ceremony:
+        self._client.called("passkeys.begin_login", client)
+        return Ceremony(ticket="cch_ticket", secret="cch_secret", expires_in_s=300)
+
+    async def finish_login(self, ceremony: Ceremony, code: str) -> Tokens:
+        if code != "abcd-efgh":
+            raise InvalidInputError("This is not the code of the page.", hint="Type it.", code="wrong_code")
+        return tokens_of("ada")
+
+    async def begin_step_up(self) -> Ceremony:
+        return await self.begin_login()
+
+
+class FakeKeptLogin:
+    def __init__(self, client: FakeClient) -> None:
+        self._client = client
+
+    @property
+    def possible(self) -> bool:
+        return self._client.log_in_possible
+
+    @property
+    def user(self) -> str:
+        return self._client.person or ""
+
+    def keep(self, tokens: Tokens) -> str:
+        self._client.person = tokens.user
+        self._client.reachable = True
+        return "session_0"
+
+    def forget(self) -> None:
+        self._client.person = None
+
+
+def tokens_of(name: str) -> Tokens:
+    return Tokens(access_token="a.b.c", expires_in_s=300, refresh_token="ccr_x", session_id="session_1", user=name)

@@ -46,9 +46,7 @@ def login(
     options = options_of(context)
     if url is not None:
         options = msgspec.structs.replace(options, url=url)
-    from cybercorp.client.authorization import stored_session
-    from cybercorp.client.profiles import Profile, read_profiles, save_profile
-    from cybercorp.client.session_store import SessionStore
+    from cybercorp.client.kept_logins import keep_login
     from cybercorp.client.synchronous import Client
 
     profile = options.login_profile()
@@ -58,14 +56,9 @@ def login(
             tokens = _with_passkey(client, kind)
         else:
             tokens = _with_password(client, kind, user, code, from_stdin=password_stdin)
-        known = read_profiles().profiles.get(profile)
-        kept = msgspec.structs.replace(known, url=client.url) if known else Profile(url=client.url)
-        trusted = client.credential
-        if trusted.pins and tokens.pins:  # also the backup's, which is not known before
-            trusted = msgspec.structs.replace(trusted, pins=tuple(tokens.pins), authority=tokens.authorities)
-        kept = msgspec.structs.replace(kept, pins=trusted.pins, authority=trusted.authority)
-        save_profile(profile, msgspec.structs.replace(kept, user=tokens.user, token=""), default=True)
-        SessionStore(profile).save(stored_session(client.url, tokens))
+        replaced = keep_login(profile, client.credential, tokens, default=True)
+        if replaced:
+            client.account.end_replaced(replaced, tokens)
     _greet(tokens, profile, client.url, options)
 
 

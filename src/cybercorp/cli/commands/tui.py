@@ -17,5 +17,5 @@ def tui(context: typer.Context) -> None:
     from cybercorp.cli.launch.programs import check_terminal, run_dashboard
 
     check_terminal("For scripts there is: cybercorp hosts -o json")
-    options.check_logged_in()  # said before the screen changes; the first frame does not wait for httpx
+    options.check_may_log_in()  # said before the screen changes; the first frame does not wait for httpx
     raise typer.Exit(run_dashboard(options.async_client))
