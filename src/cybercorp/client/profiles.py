@@ -62,8 +62,9 @@ def find_credential(
     """The server to talk to and the token to show it.
 
     The first that says something wins: arguments (`url`, `token`, `profile`), `CYBERCORP_URL` and `CYBERCORP_TOKEN`,
-    `CYBERCORP_PROFILE` or the file's default profile, the local owner's credential in `data_dir`. An address without
-    a token takes the token that a profile or the local owner has for the same address, and none otherwise.
+    `CYBERCORP_PROFILE` or the file's default profile, the local owner's credential in `data_dir`, the only profile that
+    there is. An address without a token takes the token that a profile or the local owner has for the same address, and
+    none otherwise.
 
     Raises UnreachableError (`no_server`) where nothing is found, NotFoundError (`profile_not_found`), SettingsError and
     InvalidInputError (`invalid_url`) for what cannot be used, AccessError where others can read the secrets.
@@ -84,10 +85,15 @@ def find_credential(
         return _from_profile(profiles, name, config, token)
     folder = data_dir or default_data_dir()
     local = read_credential(folder / OWNER_FILE)
+    if local is None and len(profiles.profiles) == 1:  # somebody logged out of the only server there is
+        return _from_profile(profiles, next(iter(profiles.profiles)), config, token)
     if local is None:
+        known_names = ", ".join(sorted(profiles.profiles))
         raise UnreachableError(
             f"No server is known: no profile is chosen and no server has run with the data in {folder}.",
-            hint="Start one with: cybercorp up. Or name one with --url or CYBERCORP_URL.",
+            hint=f"Choose one with --profile: {known_names}."
+            if known_names
+            else "Start one with: cybercorp up. Or name one with --url or CYBERCORP_URL.",
             code="no_server",
         )
     return msgspec.structs.replace(local, url=check_url(local.url), token=token or local.token)

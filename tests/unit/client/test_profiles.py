@@ -8,6 +8,7 @@ from cybercorp.client.profiles import (
     PROFILES_FILE,
     Profile,
     find_credential,
+    forget_default,
     read_profiles,
     remove_profile,
     save_profile,
@@ -73,6 +74,19 @@ def test_no_server_at_all_is_said_with_what_to_do(tmp_path: Path) -> None:
         find_credential(data_dir=tmp_path, config_dir=tmp_path, environ={})
     assert caught.value.error_code == "no_server"
     assert "cybercorp up" in caught.value.hint
+
+
+def test_after_a_logout_the_only_profile_is_used(tmp_path: Path) -> None:
+    """Logging in again needs no address; of several one must be chosen, and the hint names them."""
+    config, data = tmp_path / "config", tmp_path / "data"
+    save_profile("ops", Profile(url="http://ops:1"), config_dir=config)
+    forget_default("ops", config_dir=config)
+    assert find_credential(data_dir=data, config_dir=config, environ={}).profile == "ops"
+    save_profile("lab", Profile(url="http://lab:1"), config_dir=config)
+    forget_default("lab", config_dir=config)
+    with pytest.raises(UnreachableError, match="No server is known") as caught:
+        find_credential(data_dir=data, config_dir=config, environ={})
+    assert caught.value.hint == "Choose one with --profile: lab, ops."
 
 
 def test_a_token_goes_only_to_its_own_server(folders: tuple[Path, Path]) -> None:
