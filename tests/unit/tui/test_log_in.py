@@ -122,6 +122,8 @@ async def test_with_a_passkey() -> None:
         await seat.sees("http://localhost:8765/passkey#cch_ticket")
         await seat.press("escape")
         await seat.sees("Password")
+        await seat.press(*"secret")
+        assert seat.app.screen.query_one("#password", Input).value == "secret"
         await seat.press("f2")
         await seat.sees("/passkey#cch_ticket")
         await type_in(seat, page_code="wrong")

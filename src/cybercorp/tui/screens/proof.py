@@ -197,6 +197,8 @@ class ProofDialog(Dialog[ResultT]):
         self.say("page", "")
         for name in self.fields:
             self.show_field(name, shown=name != "code")
+        # Whoever goes on typing must not type a password where it can be read.
+        self.query_one("#password", Input).focus()
 
     def action_close(self) -> None:
         """Out of the passkey first, then out of the dialog."""
