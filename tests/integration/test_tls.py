@@ -24,13 +24,17 @@ from cryptography.hazmat.primitives.serialization import (
 
 from cybercorp.agent.enrolment import join
 from cybercorp.client.agent_connection import AgentConnection
+from cybercorp.client.agents import address_of
 from cybercorp.client.profiles import find_credential
 from cybercorp.client.synchronous import Client
 from cybercorp.client.trust import fetch_authorities, fetch_pinned
 from cybercorp.core.clock import SystemClock
 from cybercorp.core.errors import SettingsError, UnreachableError, UntrustedServerError
+from cybercorp.protocol.agents import Enrolment
 from cybercorp.security.certificates import check_pin, issue, make_authority, pin_of, split_pem
 from cybercorp.security.credentials import Credential, read_credential
+from cybercorp.server.exposure import address_for_others
+from cybercorp.server.settings import ServerSettings
 from tests.attacks.people import LOCAL_OWNER, within
 from tests.integration.serving import ServerThread
 
@@ -316,3 +320,27 @@ def test_a_first_contact_shows_the_key(server: ServerThread, tmp_path: Path) -> 
     assert stopped.returncode == 3
     assert "Nothing was sent" in stopped.stderr
     assert urlsplit(kept.url).scheme == "https"
+
+
+@pytest.mark.parametrize(
+    ("names", "host", "port", "address"),
+    [
+        (["monitor.test", "localhost", "127.0.0.1"], "0.0.0.0", 8765, "https://monitor.test:8765"),
+        (["2001:db8::1", "localhost"], "::", 443, "https://[2001:db8::1]:443"),
+        (["*.test", "b.test"], "0.0.0.0", 8765, "https://b.test:8765"),
+        (["localhost", "127.0.0.1", "::1"], "0.0.0.0", 8765, ""),
+        (["monitor.test"], "127.0.0.1", 8765, ""),
+        (["monitor.test"], "0.0.0.0", 0, ""),
+    ],
+)
+def test_how_others_reach_it(names: list[str], host: str, port: int, address: str) -> None:
+    """By a name of the certificate that is not this machine's own; nothing is made up where there is none."""
+    assert address_for_others(ServerSettings(host=host, port=port), names) == address
+
+
+def test_the_join_line_names_it() -> None:
+    """Whoever asks over loopback gets the name that others know; whoever came by a name gets that."""
+    made = Enrolment(tokens=["cce_x"], expires_at_ms=0, address="https://monitor.test:8765")
+    assert address_of(made, "https://127.0.0.1:8765") == "https://monitor.test:8765"
+    assert address_of(made, "https://other.test") == "https://other.test"
+    assert address_of(msgspec.structs.replace(made, address=""), "http://127.0.0.1:1") == "http://127.0.0.1:1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 
+from cybercorp.client.addresses import is_loopback
 from cybercorp.client.calls import Caller, complete
 from cybercorp.protocol.agents import EnrolAnswer, Enrolment, EnrolmentRequest, EnrolRequest
 from cybercorp.protocol.hosts import HostFacts
@@ -17,6 +18,11 @@ def join_command(url: str, token: str, pins: Sequence[str] = ()) -> str:
     """
     pin = f" --pin {shlex.quote(pins[0])}" if pins else ""
     return f"CYBERCORP_TOKEN={shlex.quote(token)} cybercorp agent join {shlex.quote(url)}{pin}"
+
+
+def address_of(made: Enrolment, url: str) -> str:
+    """How the machine that joins reaches the server: as we do (`url`), unless that reaches this machine alone."""
+    return made.address if made.address and is_loopback(url) else url
 
 
 class AsyncAgents:

@@ -50,11 +50,15 @@ class EnrolmentRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
-    """Enrolment tokens, shown once, each good for one host; and the pins of the server's authority."""
+    """Enrolment tokens, shown once, each good for one host; and the pins of the server's authority.
+
+    `address` is how other machines reach the server; empty where none does, or none is known.
+    """
 
     tokens: list[str]
     expires_at_ms: int
     pins: list[str] = []
+    address: str = ""
 
     @property
     def token(self) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from cybercorp.core.errors import ConflictError, SettingsError
 from cybercorp.protocol.permissions import Permission
 from cybercorp.protocol.users import UserKind
+from cybercorp.server.settings import ServerSettings
 from cybercorp.server.tls import TlsContext, WatchedFiles, is_loopback_host
 from cybercorp.server.wiring import Services
 
@@ -38,6 +40,15 @@ async def make_tls(services: Services, folder: Path) -> TlsContext | None:
     await services.authority.load()
     services.certificates.use_own(tls, folder)
     return tls
+
+
+def address_for_others(settings: ServerSettings, names: Sequence[str]) -> str:
+    """How other machines reach this server, by the first such name of its certificate; empty where none can."""
+    named = [one for one in names if not is_loopback_host(one) and "*" not in one]
+    if is_loopback_host(settings.host) or not named or not settings.port:
+        return ""
+    name = f"[{named[0]}]" if ":" in named[0] else named[0]
+    return f"https://{name}:{settings.port}"
 
 
 async def _check_ready(services: Services, *, certified: bool) -> None:

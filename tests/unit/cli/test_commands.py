@@ -11,7 +11,6 @@ import msgspec
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from cybercorp.cli.commands.enroll import is_local
 from cybercorp.cli.commands.events import is_wanted
 from cybercorp.cli.completions import complete_hosts, complete_metrics
 from cybercorp.core.times import parse_time_ms
@@ -371,14 +370,6 @@ def test_the_shell_completes_names_of_hosts_and_metrics(fleet: Fleet, monkeypatc
     monkeypatch.setenv("CYBERCORP_URL", "http://127.0.0.1:9")
     assert complete_hosts("web") == []
     assert complete_metrics("m") == ["mem"]
-
-
-@pytest.mark.parametrize(
-    ("url", "local"), [("http://127.0.0.1:8765", True), ("http://localhost", True), ("http://ops:8765", False)]
-)
-def test_an_address_of_this_machine_is_known(url: str, local: bool) -> None:
-    """The warning of `enroll` comes only where it is true."""
-    assert is_local(url) is local
 
 
 def test_a_token_file_is_used(fleet: Fleet, tmp_path: Path) -> None:

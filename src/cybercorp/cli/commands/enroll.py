@@ -6,7 +6,6 @@ import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import urlsplit
 
 import typer
 
@@ -17,6 +16,7 @@ from cybercorp.cli.output.columns import iso_time, local_time
 from cybercorp.cli.output.formats import OutputFormat
 from cybercorp.cli.output.writers import say, write_object, write_records
 from cybercorp.cli.parameters import Output
+from cybercorp.client.addresses import is_loopback
 from cybercorp.core.errors import ConflictError
 from cybercorp.core.times import parse_duration_ms
 from cybercorp.security.display import safe_text
@@ -52,11 +52,13 @@ def enroll(
     A token admits one machine, within an hour; --count makes many.
     """
     options = options_of(context)
+    from cybercorp.client.agents import address_of
+
     wanted = {key: value for key, value in parse_labels(labels).items() if value} if labels else None
     lifetime_ms = parse_duration_ms(expires)
     with options.client() as client:
-        url = address or client.url
         made = client.agents.create_enrolment(max(1, lifetime_ms // 1000), count or 1, wanted)
+        url = address or address_of(made, client.url)
     if output is not OutputFormat.TABLE:
         _write(url, made, output, many=count is not None)
         return
@@ -75,17 +77,12 @@ def enroll(
             say(f"Paste one of these on each machine; each admits one until {until}:")
         sys.stdout.write(lines)
         say("On Windows leave the first word away: the token is asked for then.")
-    if is_local(url):
+    if is_loopback(url):
         say(
-            "This address reaches this machine only. To let others in: cybercorp server run --listen 0.0.0.0\n"
-            f"Then: cybercorp enroll --address https://{socket.gethostname()}:{urlsplit(url).port or 8765}"
+            "This address reaches this machine only. Others get in once the server listens for them,\n"
+            f"with a certificate of a name that they know: cybercorp server create-certificate {socket.gethostname()}; "
+            "cybercorp server run --listen 0.0.0.0"
         )
-
-
-def is_local(url: str) -> bool:
-    """True where the address means this machine only."""
-    host = urlsplit(url).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def _lines(url: str, made: Enrolment) -> list[str]:

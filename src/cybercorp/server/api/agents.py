@@ -16,6 +16,7 @@ from cybercorp.server.api.guards import ANONYMOUS, network_of
 from cybercorp.server.api.responses import problems
 from cybercorp.server.audit_trail import BY_ITSELF
 from cybercorp.server.bearer import bearer_token
+from cybercorp.server.exposure import address_for_others
 from cybercorp.server.services.refusals import Refusal
 from cybercorp.server.wiring import Services
 
@@ -37,7 +38,8 @@ class AgentController(Controller):
     ) -> Enrolment:
         """Tokens that one agent each may join with, within an hour. They are shown once; only their hashes are kept."""
         made = await services.hosts.create_enrolment(data)
-        return msgspec.structs.replace(made, pins=services.certificates.pins)
+        address = address_for_others(services.settings, services.certificates.names)
+        return msgspec.structs.replace(made, pins=services.certificates.pins, address=address)
 
     @post(
         "/enrol",

@@ -13,7 +13,7 @@ import msgspec
 from cybercorp.core.errors import ConflictError
 from cybercorp.protocol.logins import Tokens
 from cybercorp.security.agent_keys import server_key
-from cybercorp.security.certificates import KeyPair, split_pem
+from cybercorp.security.certificates import KeyPair, names_of, split_pem
 from cybercorp.server.services.authority import AuthorityService
 
 
@@ -42,6 +42,7 @@ class ShownCertificates:
         self.on_shown: Callable[[], None] = lambda: None  # another certificate of ours is shown, perhaps by new keys
         self.own = False
         self.server_keys: tuple[str, ...] = ()
+        self.names: list[str] = []
 
     def use_own(self, showing: Showing, folder: Path) -> None:
         """Show what our authority made, from now on and whenever it is made anew."""
@@ -67,6 +68,7 @@ class ShownCertificates:
         """What agents may have seen: this certificate (PEM, the first of a chain) and the one before."""
         der = ssl.PEM_cert_to_DER_cert(split_pem(certificate)[0])
         self.server_keys = (server_key(der), *self.server_keys[:1])
+        self.names = names_of(certificate)
 
     def add_to(self, tokens: Tokens) -> Tokens:
         """With the keys by which the server is known from now on."""

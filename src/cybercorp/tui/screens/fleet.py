@@ -10,7 +10,7 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.timer import Timer
 
-from cybercorp.client.agents import join_command
+from cybercorp.client.agents import address_of, join_command
 from cybercorp.client.inbox import Update
 from cybercorp.core.errors import CyberCorpError, InvalidInputError
 from cybercorp.protocol.hosts import HostSort
@@ -166,11 +166,12 @@ class FleetScreen(DashboardScreen):
         except CyberCorpError as error:
             self.notify(str(error), title="No join command", severity="error", markup=False)
             return
-        command = join_command(client.url, enrolment.token, enrolment.pins)
+        url = address_of(enrolment, client.url)
+        command = join_command(url, enrolment.token, enrolment.pins)
         self.app.copy_to_clipboard(command)
         self.table.invitation = command
         self._show()
-        self.app.push_screen(JoinDialog(client.url, command, enrolment.expires_at_ms - self.session.instant.now_ms()))
+        self.app.push_screen(JoinDialog(url, command, enrolment.expires_at_ms - self.session.instant.now_ms()))
 
     # messages
 
