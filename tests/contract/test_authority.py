@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from cybercorp.core.clock import SystemClock
@@ -49,3 +50,33 @@ async def test_two_instances_at_once(records: Records, another: Another, tmp_pat
         (CertificateKind.AUTHORITY, CertificateState.CURRENT),
         (CertificateKind.LEAF, CertificateState.CURRENT),
     ]
+
+
+async def test_the_first_certificate_is_made_once(records: Records, another: Another, tmp_path: Path) -> None:
+    """Two instances without any authority make one at the same moment: one is first, the other one is told."""
+    vault = Vault({1: new_key()}, 1)
+    one, other = service(records, vault, tmp_path / "a"), service(await another(), vault, tmp_path / "b")
+    for made in (one, other):
+        assert not await made.load()
+    # Both have looked before either has written: each goes on with what it saw.
+    ended = await asyncio.gather(
+        *(made.create(LOCAL_OWNER, ["monitor.test"]) for made in (one, other)), return_exceptions=True
+    )
+    assert all(error is None or isinstance(error, ConflictError) for error in ended), ended
+    rows = await records.certificates.list_(vault)
+    assert len([row for row in rows if row.kind == CertificateKind.AUTHORITY]) == 2
+    assert len(rows) == 3
+
+
+async def test_the_table_holds_one_of_each(records: Records, tmp_path: Path) -> None:
+    """A second authority that signs, waits, or a second certificate is refused whole, whoever writes it."""
+    vault = Vault({1: new_key()}, 1)
+    made = service(records, vault, tmp_path / "a")
+    await made.create(LOCAL_OWNER, ["monitor.test"])
+    before = await records.certificates.list_(vault)
+    for row in before:
+        twin = msgspec.structs.replace(row, id=f"twin-{row.id}")
+        with pytest.raises(ConflictError) as refused:
+            await records.certificates.replace([twin], vault, retired=[])
+        assert refused.value.error_code == "certificate_changed"
+    assert await records.certificates.list_(vault) == before

@@ -81,7 +81,10 @@ class AuthorityService:
         return "".join(row.certificate for state in wanted if (row := self._find(CertificateKind.AUTHORITY, state)))
 
     async def create(self, actor: Principal | None, names: Sequence[str]) -> None:
-        """A certificate for these names, and the authorities where there are none. Raises InvalidInputError."""
+        """A certificate for these names, and the authorities where there are none.
+
+        Raises InvalidInputError, ConflictError (`certificate_changed`) where another instance was first.
+        """
         wanted = check_names([*names, *LOCAL_NAMES])
         async with self._changing:
             await self.load()

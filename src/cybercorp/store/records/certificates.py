@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
 
 from cybercorp.core.errors import ConflictError
 from cybercorp.security.certificates import KeyPair
@@ -68,6 +69,12 @@ class CertificateRepository:
 
         Raises ConflictError (`certificate_changed`), and changes nothing, where another instance was first.
         """
+        try:
+            await self._replace(rows, vault, retired, promoted)
+        except IntegrityError as error:
+            raise _changed() from error
+
+    async def _replace(self, rows: list[CertificateRow], vault: Vault, retired: list[str], promoted: str) -> None:
         async with self._connections.writing() as connection:
             if retired:
                 gone = update(CERTIFICATES).where(

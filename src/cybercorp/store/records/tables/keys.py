@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Integer, Table
+from sqlalchemy import BigInteger, Column, Index, Integer, Table, text
 
 from cybercorp.store.records.tables.columns import METADATA, Words
 
@@ -41,4 +41,13 @@ CERTIFICATES = Table(
     Column("not_before_ms", BigInteger, nullable=False),
     Column("not_after_ms", BigInteger, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
+    # One authority signs, one waits, one certificate is shown: also when two instances make them at the same moment.
+    Index(
+        "ix_certificates_standing",
+        "kind",
+        "state",
+        unique=True,
+        sqlite_where=text("state != 'retired'"),
+        postgresql_where=text("state != 'retired'"),
+    ),
 )

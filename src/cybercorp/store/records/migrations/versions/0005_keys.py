@@ -48,6 +48,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_certificates"),
     )
     op.create_index("ix_certificates_pin", "certificates", ["pin"])
+    op.create_index(
+        "ix_certificates_standing",
+        "certificates",
+        ["kind", "state"],
+        unique=True,
+        sqlite_where=sa.text("state != 'retired'"),
+        postgresql_where=sa.text("state != 'retired'"),
+    )
 
 
 def downgrade() -> None:
