@@ -15,9 +15,9 @@ from cybercorp.client.addresses import is_loopback, unreachable
 from cybercorp.client.authorization import Authorization, FixedToken, SessionToken
 from cybercorp.client.calls import REQUEST_HEADERS, Params, check_protocol, present, read_answer, read_problem
 from cybercorp.client.passkeys import STEP_UP_FINISH
-from cybercorp.client.profiles import keep_authority
+from cybercorp.client.pins import learn_pins, trust_backup
 from cybercorp.client.session_store import SessionStore
-from cybercorp.client.trust import is_verification, make_context, untrusted_certificate, with_authority
+from cybercorp.client.trust import is_verification, make_context, untrusted_certificate
 from cybercorp.core.errors import (
     CyberCorpError,
     InvalidInputError,
@@ -28,7 +28,7 @@ from cybercorp.core.errors import (
 )
 from cybercorp.protocol.logins import Account, Refresh, StepUp, Tokens
 from cybercorp.protocol.passkeys import CeremonyCode
-from cybercorp.protocol.servers import PROTOCOL_HEADER
+from cybercorp.protocol.servers import PINS_HEADER, PROTOCOL_HEADER
 from cybercorp.security.credentials import Credential
 
 # httpx imports its own command line (click, rich, pygments) where they are installed: 120 ms instead of 70 ms for
@@ -178,6 +178,7 @@ class HttpTransport:
             raise InvalidInputError(f"The address {self._url} cannot be used: {error}.", hint="Correct it.") from error
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
+        self._learn(response)
         return read_answer(response.status_code, response.headers, content, answer, url=self._url)
 
     async def download(self, path: str, take: Callable[[bytes], None], *, params: Params = ()) -> None:
@@ -186,15 +187,13 @@ class HttpTransport:
         Raises as `call` does. Where the server breaks off, the body simply ends: check that it is whole.
         """
         try:
-            headers = _bearer(await self.authorization.token())
-            request = self._client.build_request("GET", path, params=present(params), headers=headers)
+            answer = await self._begin(path, params)
             if isinstance(self._client, httpx.Client):
-                with contextlib.closing(self._client.send(request, stream=True)) as response:
+                with contextlib.closing(answer) as response:
                     self._check_download(response, b"" if response.status_code < 400 else response.read())
                     for piece in response.iter_bytes():
                         take(piece)
                 return
-            answer = await self._client.send(request, stream=True)
             try:
                 self._check_download(answer, b"" if answer.status_code < 400 else await answer.aread())
                 async for piece in answer.aiter_bytes():
@@ -213,16 +212,14 @@ class HttpTransport:
         """
         begun = False
         try:
-            headers = _bearer(await self.authorization.token())
-            request = self._client.build_request("GET", path, params=present(params), headers=headers)
+            answer = await self._begin(path, params)
             if isinstance(self._client, httpx.Client):
-                with contextlib.closing(self._client.send(request, stream=True)) as response:
+                with contextlib.closing(answer) as response:
                     self._check_download(response, b"" if response.status_code < 400 else response.read())
                     for piece in response.iter_bytes():
                         begun = True
                         yield piece
                 return
-            answer = await self._client.send(request, stream=True)
             try:
                 self._check_download(answer, b"" if answer.status_code < 400 else await answer.aread())
                 async for piece in answer.aiter_bytes():
@@ -241,10 +238,32 @@ class HttpTransport:
                 ) from error
             raise self._unreachable(error) from error
 
+    async def _begin(self, path: str, params: Params) -> httpx.Response:
+        """The answer to a GET, its body still to be read."""
+        headers = _bearer(await self.authorization.token())
+        options: dict[str, Any] = {"params": present(params), "headers": headers}
+        try:
+            return await self._open(self._client.build_request("GET", path, **options))
+        except httpx.ConnectError as error:  # nothing was sent
+            if not is_verification(error) or not self._credential.pins:
+                raise
+        await self._look_for_backup()
+        return await self._open(self._client.build_request("GET", path, **options))
+
+    async def _open(self, request: httpx.Request) -> httpx.Response:
+        if isinstance(self._client, httpx.Client):
+            return self._client.send(request, stream=True)
+        return await self._client.send(request, stream=True)
+
+    def _learn(self, response: httpx.Response) -> None:
+        """By which keys the server is known from now on, where it says so over a connection that was verified."""
+        told = response.headers.get(PINS_HEADER.lower())
+        if told and self._credential.pins and not response.history:
+            self._credential = learn_pins(self._credential, told.split())
+
     async def _look_for_backup(self) -> None:
         """The authority may have been rotated: trust the one that is pinned now. Raises UntrustedServerError."""
-        self._credential = with_authority(self._credential)
-        keep_authority(self._credential)
+        self._credential = trust_backup(self._credential)
         verify = make_context(self._credential)
         assert verify is not None
         await self.close()
@@ -252,13 +271,11 @@ class HttpTransport:
 
     async def _renew(self, refresh_token: str) -> Tokens:
         tokens = await self._call("POST", _REFRESH, Tokens, (), Refresh(refresh_token=refresh_token), "")
-        if tokens.pins and tuple(tokens.pins) != self._credential.pins and self._credential.pins:
-            keep_authority(
-                msgspec.structs.replace(self._credential, pins=tuple(tokens.pins), authority=tokens.authorities)
-            )
+        self._credential = learn_pins(self._credential, tokens.pins, tokens.authorities)
         return tokens
 
     def _check_download(self, response: httpx.Response, body: bytes) -> None:
+        self._learn(response)
         check_protocol(response.headers.get(PROTOCOL_HEADER.lower()), self._url)
         if response.status_code >= 400:
             raise read_problem(response.status_code, response.headers, body)

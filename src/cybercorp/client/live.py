@@ -24,17 +24,19 @@ from cybercorp.client.backoff import Backoff
 from cybercorp.client.calls import REQUEST_HEADERS
 from cybercorp.client.failures import closed, is_hopeless, refused
 from cybercorp.client.inbox import ConnectionState, Inbox, Update
+from cybercorp.client.pins import learn_pins, trust_backup
 from cybercorp.client.trust import is_verification, make_context, untrusted_certificate
 from cybercorp.core.errors import (
     CyberCorpError,
     InternalError,
     InvalidInputError,
     UnauthenticatedError,
+    UntrustedServerError,
     VersionMismatchError,
 )
 from cybercorp.protocol.live import EventsUpdate, Subscribe, Subscribed, Topic, Unsubscribe
 from cybercorp.protocol.registry import Codec, Direction
-from cybercorp.protocol.servers import MAX_MESSAGE_BYTES, SUBPROTOCOL_MSGPACK
+from cybercorp.protocol.servers import MAX_MESSAGE_BYTES, PINS_HEADER, SUBPROTOCOL_MSGPACK
 from cybercorp.security.credentials import Credential
 
 __all__ = ["ConnectionState", "LiveConnection", "Update"]
@@ -154,11 +156,20 @@ class LiveConnection:
     async def _open(self) -> ClientConnection:
         token = await self._authorization.token()
         try:
-            return await self._open_with(token)
+            return await self._open_trusted(token)
         except UnauthenticatedError:
             if not self._authorization.refused(token):
                 raise
-        return await self._open_with(await self._authorization.token())
+        return await self._open_trusted(await self._authorization.token())
+
+    async def _open_trusted(self, token: str) -> ClientConnection:
+        try:
+            return await self._open_with(token)
+        except UntrustedServerError:  # nothing was sent
+            if not self._credential.pins:
+                raise
+        self._credential = await asyncio.to_thread(trust_backup, self._credential)
+        return await self._open_with(token)
 
     async def _open_with(self, token: str) -> ClientConnection:
         url = self._credential.url
@@ -191,6 +202,8 @@ class LiveConnection:
             if is_verification(error):
                 raise untrusted_certificate(self._credential) from error
             raise unreachable(url, str(error) or type(error).__name__) from error
+        if socket.response is not None and (told := socket.response.headers.get(PINS_HEADER)):
+            self._credential = await asyncio.to_thread(learn_pins, self._credential, told.split())
         if socket.subprotocol != SUBPROTOCOL_MSGPACK:
             await socket.close()
             raise VersionMismatchError(

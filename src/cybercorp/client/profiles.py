@@ -11,12 +11,14 @@ Profiles stand in `<config>/profiles.toml`, readable by their owner only:
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import stat
+import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -26,7 +28,7 @@ from cybercorp.client.addresses import check_url
 from cybercorp.core.errors import AccessError, InvalidInputError, NotFoundError, SettingsError, UnreachableError
 from cybercorp.core.paths import config_dir as default_config_dir
 from cybercorp.core.paths import data_dir as default_data_dir
-from cybercorp.core.paths import write_private_file
+from cybercorp.core.paths import ensure_private_dir, write_private_file
 from cybercorp.security.credentials import OWNER_FILE, Credential, read_credential
 
 PROFILES_FILE = "profiles.toml"
@@ -134,38 +136,65 @@ def save_profile(name: str, profile: Profile, *, default: bool = False, config_d
         raise InvalidInputError(
             "A profile's name has 1 to 64 letters, digits, '-' or '_'.", hint="Choose another one.", code="invalid_name"
         )
-    known = read_profiles(config_dir)
-    profiles = {**known.profiles, name: msgspec.structs.replace(profile, url=check_url(profile.url))}
-    return _write(
-        Profiles(default=name if default or not known.default else known.default, profiles=profiles), config_dir
-    )
+    made = msgspec.structs.replace(profile, url=check_url(profile.url))
+    with _locked(config_dir):
+        known = read_profiles(config_dir)
+        profiles = {**known.profiles, name: made}
+        return _write(
+            Profiles(default=name if default or not known.default else known.default, profiles=profiles), config_dir
+        )
 
 
 def keep_authority(credential: Credential, *, config_dir: Path | None = None) -> None:
     """Keep pins and authority with the profile that the credential is of, where it is of one."""
-    known = read_profiles(config_dir)
-    one = known.profiles.get(credential.profile)
-    if one is not None:
-        changed = msgspec.structs.replace(one, pins=credential.pins, authority=credential.authority)
-        profiles = {**known.profiles, credential.profile: changed}
-        _write(Profiles(default=known.default, profiles=profiles), config_dir)
+    if not credential.profile:
+        return
+    with _locked(config_dir):
+        known = read_profiles(config_dir)
+        one = known.profiles.get(credential.profile)
+        if one is not None:
+            changed = msgspec.structs.replace(one, pins=credential.pins, authority=credential.authority)
+            profiles = {**known.profiles, credential.profile: changed}
+            _write(Profiles(default=known.default, profiles=profiles), config_dir)
 
 
 def forget_default(name: str, *, config_dir: Path | None = None) -> None:
     """Nobody is logged in with this profile any more: it is not what is used when none is named."""
-    known = read_profiles(config_dir)
-    if name in known.profiles:
-        profiles = {**known.profiles, name: msgspec.structs.replace(known.profiles[name], user="")}
-        _write(Profiles(default=None if known.default == name else known.default, profiles=profiles), config_dir)
+    with _locked(config_dir):
+        known = read_profiles(config_dir)
+        if name in known.profiles:
+            profiles = {**known.profiles, name: msgspec.structs.replace(known.profiles[name], user="")}
+            _write(Profiles(default=None if known.default == name else known.default, profiles=profiles), config_dir)
 
 
 def remove_profile(name: str, *, config_dir: Path | None = None) -> Path:
     """Forget one profile. Raises NotFoundError (`profile_not_found`)."""
-    known = read_profiles(config_dir)
-    if name not in known.profiles:
-        raise _no_profile(known, name, config_dir or default_config_dir())
-    profiles = {key: value for key, value in known.profiles.items() if key != name}
-    return _write(Profiles(default=None if known.default == name else known.default, profiles=profiles), config_dir)
+    with _locked(config_dir):
+        known = read_profiles(config_dir)
+        if name not in known.profiles:
+            raise _no_profile(known, name, config_dir or default_config_dir())
+        profiles = {key: value for key, value in known.profiles.items() if key != name}
+        return _write(Profiles(default=None if known.default == name else known.default, profiles=profiles), config_dir)
+
+
+@contextlib.contextmanager
+def _locked(config_dir: Path | None) -> Iterator[None]:
+    """Who reads the file to write it anew is alone meanwhile: else one of two changes at once would be lost."""
+    folder = config_dir or default_config_dir()
+    ensure_private_dir(folder)
+    descriptor = os.open(folder / f"{PROFILES_FILE}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if sys.platform != "win32":
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        else:
+            import msvcrt
+
+            msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _write(profiles: Profiles, config_dir: Path | None) -> Path:

@@ -31,7 +31,7 @@ def ensure_private_dir(path: Path) -> Path:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         probe = path / f".write-probe-{os.getpid()}"
         probe.touch(mode=0o600)
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another thread may have asked the same
     except OSError as error:
         raise StorageUnwritableError(
             f"The folder {path} cannot be written: {error.strerror or error}.",

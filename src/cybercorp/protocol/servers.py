@@ -6,6 +6,7 @@ import msgspec
 
 PROTOCOL_VERSION = 1
 PROTOCOL_HEADER = "CyberCorp-Protocol"
+PINS_HEADER = "CyberCorp-Pins"  # over TLS with an authority of its own: by which keys the server is known from now on
 SUBPROTOCOL_MSGPACK = "cybercorp.v1.msgpack"
 SUBPROTOCOL_JSON = "cybercorp.v1.json"
 MAX_MESSAGE_BYTES = 256 * 1024

@@ -65,7 +65,10 @@ def make_authority(title: str, now_ms: int, days: float = AUTHORITY_DAYS) -> Key
 
 
 def issue(authority: KeyPair, names: Sequence[str], now_ms: int, days: float = LEAF_DAYS) -> KeyPair:
-    """A server's certificate for these host names and addresses, signed by the authority. Raises InvalidInputError."""
+    """A server's certificate for these host names and addresses, signed by the authority, and never good for longer.
+
+    Raises InvalidInputError, also for an authority that is over (`authority_over`).
+    """
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -73,11 +76,18 @@ def issue(authority: KeyPair, names: Sequence[str], now_ms: int, days: float = L
     from cryptography.x509.oid import ExtendedKeyUsageOID
 
     issuer = x509.load_pem_x509_certificate(authority.certificate.encode())
+    left = issuer.not_valid_after_utc - datetime.fromtimestamp(now_ms / 1000, UTC)
+    if left <= timedelta(0):
+        raise InvalidInputError(
+            "The server's authority is over.",
+            hint="Make another one: cybercorp server rotate-authority.",
+            code="authority_over",
+        )
     signer: Any = load_pem_private_key(authority.private_key.encode(), None)
     key = ec.generate_private_key(ec.SECP256R1())
     alternatives = [_alternative(name) for name in check_names(names)]
     made = (
-        _builder(_name(names[0][:64]), issuer.subject, key.public_key(), now_ms, days)
+        _builder(_name(names[0][:64]), issuer.subject, key.public_key(), now_ms, min(days, left / timedelta(days=1)))
         .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)

@@ -121,7 +121,7 @@ def make_app(services: Services) -> AuditTrail:
     check_permissions(app)
     check_audit(app)
     return AuditTrail(
-        Gate(app, services.settings.host_names(), services.settings.proxies()),
+        Gate(app, services.settings.host_names(), services.settings.proxies(), lambda: services.certificates.pins),
         services,
     )
 

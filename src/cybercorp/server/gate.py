@@ -6,7 +6,7 @@ are refused for HTTP and for WebSockets, before anything else looks at the reque
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +14,7 @@ import msgspec
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from cybercorp.protocol.problems import PROBLEM_MEDIA_TYPE, TYPE_PREFIX, Problem
-from cybercorp.protocol.servers import PROTOCOL_HEADER, PROTOCOL_VERSION
+from cybercorp.protocol.servers import PINS_HEADER, PROTOCOL_HEADER, PROTOCOL_VERSION
 from cybercorp.server.audit_trail import mark_refused
 from cybercorp.server.networks import Network, forwarded_for
 
@@ -36,11 +36,18 @@ class Gate:
     The numeric address that a connection came to is always good: a rebound name is never a number.
     """
 
-    def __init__(self, app: ASGIApp, names: frozenset[str], proxies: Sequence[Network] = ()) -> None:
-        """`proxies` are those whose word on where a request came from counts."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        names: frozenset[str],
+        proxies: Sequence[Network] = (),
+        pins: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
+        """`proxies` are those whose word on where a request came from counts; `pins` is told over TLS alone."""
         self._app = app
         self._names = names
         self._proxies = proxies
+        self._pins = pins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = str(scope["type"])
@@ -56,7 +63,8 @@ class Gate:
         )
         reached = scope.get("server")  # the address of this machine that the connection came to
         refusal = self._refusal(hosts, origins, reached[0] if reached else None)
-        answer = _with_headers(send, secure=str(scope.get("scheme")) in ("https", "wss"))
+        secure = str(scope.get("scheme")) in ("https", "wss")
+        answer = _with_headers(send, self._pins() if secure else (), secure=secure)
         if refusal is not None:
             mark_refused(scope, refusal.code)
         if refusal is None:
@@ -117,8 +125,10 @@ async def _answer(send: Send, kind: str, problem: Problem) -> None:
     await send(body)
 
 
-def _with_headers(send: Send, *, secure: bool) -> Send:
+def _with_headers(send: Send, pins: Sequence[str], *, secure: bool) -> Send:
     always = [*_HEADERS, *_SECURE_HEADERS] if secure else _HEADERS
+    if pins:
+        always = [*always, (PINS_HEADER.lower().encode(), " ".join(pins).encode())]
 
     async def answer(message: Message) -> None:
         if message["type"] in ("http.response.start", "websocket.http.response.start"):
@@ -126,6 +136,8 @@ def _with_headers(send: Send, *, secure: bool) -> Send:
             has_policy = any(name.lower() == b"content-security-policy" for name, _ in headers)
             extra = [] if has_policy else [(b"content-security-policy", _POLICY.encode())]
             message["headers"] = [*headers, *always, *extra]
+        elif message["type"] == "websocket.accept" and pins:
+            message["headers"] = [*message.get("headers", []), always[-1]]
         await send(message)
 
     return answer

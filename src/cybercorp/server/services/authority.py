@@ -110,7 +110,9 @@ class AuthorityService:
             if signer is None:
                 return False
             life = leaf.not_after_ms - leaf.not_before_ms
-            if not force and self._clock.now_ms() < leaf.not_before_ms + life * RENEW_AFTER:
+            # One that ends with its authority gains nothing by being made anew.
+            due = self._clock.now_ms() >= leaf.not_before_ms + life * RENEW_AFTER
+            if not force and not (due and leaf.not_after_ms < signer.not_after_ms):
                 return False
             async with self._audit.intend("certificate.renew", actor=actor, target_kind="certificate"):
                 await self._replace_leaf(signer, names_of(leaf.certificate), [])
