@@ -64,6 +64,9 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     approve_agents: Annotated[
         bool, _described("Whether somebody must approve each new host (cybercorp hosts approve) before it may send.")
     ] = False
+    factor_for_all: Annotated[
+        bool, _described("Whether everybody needs a second factor, and not only who changes hosts, rights or keys.")
+    ] = False
     trusted_proxies: Annotated[
         list[str],
         _described("Addresses or networks of proxies whose X-Forwarded-For is believed; nobody else's ever is."),

@@ -133,7 +133,9 @@ def make_services(
     )
     passwords = Passwords(memory_kib=settings.password_memory_kib)
     tokens = AccessTokens(records.signing_keys, vault, clock, records.epoch)
-    sessions = SessionService(records.sessions, records.users, tokens, policy, audit, vault, clock)
+    sessions = SessionService(
+        records.sessions, records.users, tokens, policy, audit, vault, clock, factor_for_all=settings.factor_for_all
+    )
     users = UserService(
         records.users, records.factors, records.bindings, records.api_tokens, sessions, passwords, policy, audit, clock
     )

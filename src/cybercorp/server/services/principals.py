@@ -28,7 +28,8 @@ class PrincipalKind(StrEnum):
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody who proved who they are, and how: `factors` names the proofs of their session (RFC 8176 words).
 
-    `looks_only`: a wallboard, which has of its user's rights those to look. `rights` are looked up anew whenever they
+    `looks_only`: a wallboard, which has of its user's rights those to look. `factor_for_all`: a second factor is needed
+    for everything but one's own account, not only for what changes something. `rights` are looked up anew whenever they
     changed; a principal that was kept for a socket is replaced then.
     """
 
@@ -44,6 +45,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     stepped_up_at_ms: int | None = None
     viewing_only: bool = False
     looks_only: bool = False
+    factor_for_all: bool = False
 
     def may(self, permission: Permission, host: LiveHost | None = None) -> bool:
         """Whether the rights hold it: for this host, or without one for any host at all."""
@@ -93,7 +95,9 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
             )
 
     def _lacks_factor(self, permission: Permission) -> bool:
-        return self.kind is PrincipalKind.USER and permission in CONTROL and not self.factors & STRONG_FACTORS
+        if self.kind is not PrincipalKind.USER or self.factors & STRONG_FACTORS:
+            return False
+        return permission in CONTROL or (self.factor_for_all and permission is not Permission.ACCOUNT_USE)
 
 
 LOCAL_OWNER = Principal(kind=PrincipalKind.OWNER, id="owner", name="the local owner", rights=OWNER)

@@ -51,7 +51,10 @@ class SessionService:
         audit: AuditService,
         vault: Vault,
         clock: Clock,
+        *,
+        factor_for_all: bool = False,
     ) -> None:
+        """`factor_for_all`: whoever logs in without a second factor may only set one up."""
         self._sessions = sessions
         self._users = users
         self._tokens = tokens
@@ -59,6 +62,7 @@ class SessionService:
         self._audit = audit
         self._vault = vault
         self._clock = clock
+        self._factor_for_all = factor_for_all
         self._known: dict[str, _Known] = {}
         self.on_ended: Callable[[list[str]], None] = lambda ids: None
 
@@ -135,6 +139,7 @@ class SessionService:
             network=network,
             factors=session.factors,
             stepped_up_at_ms=session.stepped_up_at_ms,
+            factor_for_all=self._factor_for_all,
         )
 
     def rights_of(self, principal: Principal) -> Rights:
