@@ -41,9 +41,9 @@ def where_found(folder: Path, secrets: Sequence[bytes]) -> list[str]:
     return found
 
 
-def holds(data: bytes, secret: bytes) -> bool:
-    """Whether the bytes give the secret away."""
-    return _holds(data, spellings(secret), 0)
+def holds(data: bytes, *secrets: bytes) -> bool:
+    """Whether the bytes give one of the secrets away."""
+    return _holds(data, [spelling for secret in secrets for spelling in spellings(secret)], 0)
 
 
 def _pieces(path: Path) -> Iterator[tuple[str, bytes]]:
