@@ -22,6 +22,7 @@ VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 LOCKS = {"runtime": ROOT / "requirements.lock", "dev": ROOT / "requirements-dev.lock"}
+FAULTS = ("tests/faults", "tests/unit/agent", "tests/unit/store")
 WORKERS = str(min(os.cpu_count() or 1, 4))
 
 # One row a task: what it is for, whether it needs the development tools, its commands.
@@ -38,7 +39,10 @@ TASKS: dict[str, tuple[str, bool, list[list[str]]]] = {
     "faults": (
         "every fault as often as docs/reliability.md says: half an hour",
         True,
-        [["pytest", "-n", WORKERS, "tests/faults", "tests/unit/agent", "tests/unit/store", "--faults", "full"]],
+        [
+            ["pytest", "-n", WORKERS, "-m", "not alone", "--faults", "full", *FAULTS],
+            ["pytest", "-m", "alone", "--faults", "full", "tests/faults"],
+        ],
     ),
     "docs": (
         "generate the reference pages and the dashboard's picture",

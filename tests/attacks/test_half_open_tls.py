@@ -27,13 +27,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerThread]:
         patch.setattr(waiting, "HEAD_S", HEAD_S)
         patch.setattr(waiting, "MAX_WAITING", 40)
         patch.setattr(waiting, "MAX_SECURED", 20)
+        patch.setattr(waiting, "ANSWERED_S", 0.0)
         with ServerThread(folder, tls=True) as made:
             yield made
 
 
 def test_the_real_limits() -> None:
     """Ten seconds from the connection to the end of the request's head; so many that wait, and with TLS so many."""
-    assert (waiting.HEAD_S, waiting.MAX_WAITING, waiting.MAX_SECURED) == (10, 2048, 768)
+    assert (waiting.HEAD_S, waiting.MAX_WAITING, waiting.MAX_SECURED, waiting.ANSWERED_S) == (10, 2048, 768, 2)
 
 
 def begun(server: ServerThread, said: bytes = b"") -> socket.socket:

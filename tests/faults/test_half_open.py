@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,13 +52,15 @@ async def prove(server: FaultyServer, count: int, waves: list[tuple[str, ...]], 
         assert answers.failed == []
         assert answers.p99_s <= limit_s, f"{kinds}: {1000 * answers.p99_s:.0f} ms, at most {1000 * limit_s:.0f}"
         assert grown <= MOST_BYTES, f"{kinds}: {grown / 1024**2:.0f} MB"
-        answered = {one.status for one in found if "head" in one.kind or "body" in one.kind}
-        assert answered <= {408}, f"{kinds}: answered {answered}"
+        answered = Counter(one.status for one in found if "head" in one.kind or "body" in one.kind)
+        assert set(answered) <= {408, 0}, f"{kinds}: {answered}"
+        assert answered[0] <= 0.1 * count, f"{kinds}: {answered}"  # a byte that crosses the answer resets it
         p99_ms, limit_ms = 1000 * answers.p99_s, 1000 * limit_s
         print(f"{count} × {'+'.join(kinds)}: p99 {p99_ms:.0f} of {limit_ms:.0f} ms, +{grown / 1024**2:.0f} MB")
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(("secure", "kinds"), [(True, SECURE), (False, PLAIN)], ids=["TLS", "plain HTTP"])
 async def test_half_open_connections_are_closed_and_hold_up_nobody(

@@ -44,6 +44,7 @@ EXPECTED = {
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 async def test_each_is_closed_with_its_code_and_holds_up_nobody(
     tmp_path: Path, times: Callable[[int, int], int]

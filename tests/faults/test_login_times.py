@@ -46,6 +46,7 @@ def server(tmp_path: Path) -> Iterator[ServerThread]:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(600)
 def test_known_and_unknown_take_the_same_time(server: ServerThread, times: Callable[[int, int], int]) -> None:
     """By turns, in random order: the medians differ by at most 2 ms, and by their ranks nobody tells them apart."""

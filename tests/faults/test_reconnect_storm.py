@@ -24,6 +24,7 @@ QUICK = 10  # times slower, beside other tests on the same cores
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(600)
 def test_all_come_back_and_nobody_else_waits(tmp_path: Path, times: Callable[[int, int], int]) -> None:
     """Agents with keys, each with its own backoff: all are back within 60 s, the p99 of the API meanwhile is at most

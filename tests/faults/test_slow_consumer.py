@@ -92,6 +92,7 @@ def ids(server: FaultyServer, after: int) -> list[int]:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 async def test_who_stops_reading_is_cut_and_misses_nothing(tmp_path: Path, times: Callable[[int, int], int]) -> None:
     """A process is stopped for 15 s. The p99 delay of the others grows by no more than 50 ms, the server by no more

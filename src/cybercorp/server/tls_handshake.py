@@ -64,7 +64,9 @@ class TlsHandshake(asyncio.Protocol):
         if not _may_be_hello(self._begun):
             self._transport.close()
         elif len(self._begun) >= _HEADER_BYTES + int.from_bytes(self._begun[3:5], "big") > _HEADER_BYTES:
-            self._waiting.secure(self._number)
+            if not self._waiting.secure(self._number, self._loop.time()):
+                self._transport.abort()
+                return
             self._transport.pause_reading()
             self._handshake = self._loop.create_task(self._secure())
             self._loop.call_soon(self._replay, 2)
