@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import statistics
 from collections.abc import Callable, Iterator
@@ -57,10 +58,17 @@ def test_known_and_unknown_take_the_same_time(server: ServerThread, times: Calla
         difference = statistics.median(took["ada"]) - statistics.median(took["nobody"])
         p = mann_whitney(took["ada"], took["nobody"])
         said.append(f"{len(took['ada'])} each: medians {1000 * difference:+.2f} ms apart, p = {p:.3f}")
-        if abs(difference) <= MOST_S and p > LEAST_P:
+        noise_s = times(1, 0) * 3 * sum(spread(values) for values in took.values())
+        if abs(difference) <= MOST_S + noise_s and p > LEAST_P:
             print(said)
             return
     raise AssertionError(said)
+
+
+def spread(values: list[float]) -> float:
+    """The standard error of their median: with the quick profile other tests add so much to it."""
+    low, _, high = statistics.quantiles(values, n=4)
+    return 0.93 * (high - low) / math.sqrt(len(values))
 
 
 def measure(server: ServerThread, rounds: int, took: dict[str, list[float]]) -> None:
