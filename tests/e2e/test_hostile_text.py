@@ -173,6 +173,27 @@ def test_what_people_wrote_is_shown_spelled_out(people: Stack, command: list[str
     assert shapes(people.run(*command).stdout.encode()) == set()
 
 
+def visit_audit(stack: Stack) -> bytes:
+    """Everything the dashboard sends while a person looks through the audit trail."""
+    with Terminal([*COMMAND, "tui"], stack.environment, columns=160, lines=50) as terminal:
+        terminal.wait_for(lambda text: "%" in text)
+        terminal.press("a")
+        terminal.settle(1.0)
+        terminal.press(*["\x1b[B"] * 12, "\r")
+        terminal.settle(0.5)
+        terminal.press("\x1b", "\x1b", "q")
+        terminal.settle(0.5)
+        return terminal.sent
+
+
+@pytest.mark.slow
+def test_the_dashboard_shows_what_people_wrote_spelled_out(people: Stack, stack: Stack) -> None:
+    """The audit trail's screen, full of hostile names."""
+    baseline, attacked = visit_audit(stack), visit_audit(people)
+    assert b"PWN" in attacked, "the hostile texts were never shown, so nothing was tested"
+    assert foreign_shapes(attacked, baseline) == set()
+
+
 @pytest.mark.slow
 def test_an_export_runs_in_no_spreadsheet(people: Stack, tmp_path: Path) -> None:
     """The server's own CSV, and the file that the command line makes of it."""
