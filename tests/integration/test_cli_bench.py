@@ -60,3 +60,13 @@ def test_another_machine_is_not_loaded_by_mistake(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "another machine" in done.stderr
     assert "--foreign" in done.stderr
+
+
+def test_two_agents_at_full_speed(tmp_path: Path) -> None:
+    """No limit of the server is met by the load that we ship: all is acknowledged."""
+    arguments = ("--agents", "2", "--speed", "max", "--rows", "3000", "--window", "64", "--no-settle")
+    done = bench(tmp_path, *arguments, "-o", "json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["failures"] == []
+    assert found["rows_sent"] == found["rows_acknowledged"] > 3000

@@ -24,8 +24,8 @@ _SHORT_BYTES = 126
 _MAX_SENT_NOW = 1 << 16
 TOLD_S = 1.0
 CLOSE_S = 5.0  # that a peer has for its part of the closing handshake
-# An agent sends 20 messages a second at most, five times that while it catches up.
-FRAMES_AT_ONCE, FRAMES_A_SECOND = 1_000, 200
+# An agent sends 20 messages a second, five times that while it catches up; the load generator 3,000 at full speed.
+FRAMES_AT_ONCE, FRAMES_A_SECOND = 10_000, 4_000
 _NO_LIMIT = 1 << 62
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
