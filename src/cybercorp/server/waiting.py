@@ -14,7 +14,7 @@ from collections.abc import Callable
 HEAD_S = 10.0
 MAX_WAITING = 2048
 MAX_SECURED = 768
-ANSWERED_S = 2.0
+ANSWERED_S = 1.0
 
 
 class Waiting:
