@@ -123,7 +123,7 @@ def test_our_names(server: ServerThread, name: str) -> None:
     assert by_http(server, headers)[0] == by_socket(server, headers)[0] == 200
 
 
-@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("name", [*FOREIGN[:6], *(pytest.param(one, marks=pytest.mark.slow) for one in FOREIGN[6:])])
 def test_foreign_names(server: ServerThread, name: str) -> None:
     """Also numbers that only mean the same, names with a dot behind them, and names with ours in them."""
     headers = [("Host", filled(server, name))]
@@ -147,7 +147,9 @@ def test_our_pages(server: ServerThread, origin: str | None) -> None:
     assert by_http(server, headers)[0] == by_socket(server, headers)[0] == 200
 
 
-@pytest.mark.parametrize("origin", FOREIGN_ORIGINS)
+@pytest.mark.parametrize(
+    "origin", [*FOREIGN_ORIGINS[:6], *(pytest.param(one, marks=pytest.mark.slow) for one in FOREIGN_ORIGINS[6:])]
+)
 def test_foreign_pages(server: ServerThread, origin: str) -> None:
     """Refused with a good token, too: it may be one that the page was given by a browser."""
     headers = [("Host", f"localhost:{server.port}"), ("Origin", filled(server, origin))]

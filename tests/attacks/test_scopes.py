@@ -225,6 +225,7 @@ def pasts(stage: Stage, token: str, folder: Path) -> bytes:
     return repr((told, heard)).encode() + export.content + data
 
 
+@pytest.mark.slow
 def test_a_host_that_left_the_scope_takes_its_past_along(stage: Stage, tmp_path: Path) -> None:
     """Relabelled, then removed: no event, replay, query, export or recording tells that it ever was there."""
     token = stage.token("operator", "env=dev")
