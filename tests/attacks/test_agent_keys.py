@@ -8,17 +8,18 @@ from typing import Any
 
 import msgspec
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from cybercorp.agent.enrolment import join
 from cybercorp.client.agent_connection import AgentConnection
-from cybercorp.core.errors import InvalidInputError, UnauthenticatedError
-from cybercorp.protocol.agents import Challenge, EnrolRequest, Proof, Welcome
+from cybercorp.core.errors import UnauthenticatedError
+from cybercorp.protocol.agents import Challenge, Proof, Welcome
 from cybercorp.protocol.problems import Problem
 from cybercorp.security.agent_keys import new_agent_key, new_nonce, server_key, sign_proof, verify_proof
 from cybercorp.security.credentials import Credential
 from tests.attacks.agents import HELLO, KeyPeer, connect
-from tests.attacks.people import within
-from tests.integration.serving import DEADLINE_S, ServerThread
+from tests.attacks.people import ask, within
+from tests.integration.serving import DEADLINE_S, Peer, ServerThread
 
 
 @pytest.fixture(scope="module")
@@ -216,10 +217,21 @@ def test_the_socket_of_who_proves_nothing_is_closed(server: ServerThread, joined
         assert any(isinstance(one.payload, Problem) for one in heard)
 
 
-def test_keys_are_needed_from_other_machines(server: ServerThread) -> None:
-    """Only on loopback an agent gets a token instead of showing a key; a key must be one."""
+@pytest.mark.parametrize("key", [None, "", "zz", "ab" * 31, "ab" * 33, "AB " * 22])
+def test_nobody_joins_without_a_key(server: ServerThread, key: str | None) -> None:
+    """On loopback as elsewhere; the token stays good, and no answer holds one that would speak for the host."""
     token = server.enrolment()
-    with pytest.raises(InvalidInputError, match="key of its own"):
-        within(server, server.services.hosts.enrol(token, EnrolRequest(name="far"), "192.0.2.1"))
-    with pytest.raises(InvalidInputError, match="no public key"):
-        within(server, server.services.hosts.enrol(token, EnrolRequest(name="far", public_key="zz"), "192.0.2.1"))
+    body = {"name": "keyless"} | ({} if key is None else {"public_key": key})
+    answer = ask(server, "POST", "/api/v1/agents/enrol", token, json=body)
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_input")
+    made = ask(server, "POST", "/api/v1/agents/enrol", token, json={**body, "public_key": new_agent_key().public})
+    assert sorted(made.json()) == ["host_id", "name", "pins", "state"]
+    assert server.http.delete("/api/v1/hosts/keyless").status_code == 204
+
+
+def test_no_token_speaks_for_an_agent(server: ServerThread) -> None:
+    """The agents' socket takes a key and nothing else: not the owner's token, not one to join, none at all."""
+    for token, status in ((server.token, 403), (server.enrolment(), 401), (None, 401)):
+        with pytest.raises(InvalidStatus) as refused:
+            Peer(server.url, "/api/v1/agents/connect", token)
+        assert refused.value.response.status_code == status

@@ -77,7 +77,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with ServerThread(tmp_path_factory.mktemp("matrix") / "data", password_memory_kib=19_456) as server:
         agents, ids = {}, {}
         for name, env in ((PROD, "prod"), (DEV, "dev")):
-            agents[name] = server.agent(name, server.enrol(name, server.enrolment(labels={"env": env})).json()["token"])
+            agents[name] = server.agent(name, server.join(name, server.enrolment(labels={"env": env})))
             agents[name].announce()
             agents[name].samples(0.1, 0.2)
             ids[name] = server.get(f"/api/v1/hosts/{name}")["id"]

@@ -104,7 +104,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             within(server, server.services.roles.create(LOCAL_OWNER, NewRole(name=role, permissions=permissions)))
         for name, cpu in ((ALPHA, 0.1), (BETA, 0.9), (GAMMA, 0.5)):
             labels = {"env": name.rpartition("-")[2]}
-            agents[name] = server.agent(name, server.enrol(name, server.enrolment(labels=labels)).json()["token"])
+            agents[name] = server.agent(name, server.join(name, server.enrolment(labels=labels)))
             send(agents[name], name, cpu)
             ids[name] = server.get(f"/api/v1/hosts/{name}")["id"]
         made = Stage(server, agents, ids, began)

@@ -76,7 +76,6 @@ def live(day: Day) -> None:
     key = new_agent_key()
     day.secrets["agent key"] = key.private
     day.good("POST", "/api/v1/agents/enrol", joins[0], json={"name": "web-1", "public_key": key.public})
-    day.secrets["agent token"] = day.good("POST", "/api/v1/agents/enrol", joins[1], json={"name": "web-2"})["token"]
     for token in (day.secrets["api token"], strong):
         with Peer(day.server.url, "/api/v1/live", token):
             pass
@@ -86,7 +85,7 @@ def err(day: Day) -> None:
     """Secrets where none belongs, and hostile text wherever somebody can put some."""
     access, refresh = day.secrets["access of refresh"], day.secrets["refreshed"]
     hostile = ENDS.encode("unicode_escape").decode()
-    for secret in (access, refresh, day.secrets["api token"], day.secrets["agent token"], PASSWORD):
+    for secret in (access, refresh, day.secrets["api token"], PASSWORD):
         for path in ("/api/v1/hosts", "/nowhere", "/api/v1/login", f"/api/v1/hosts/{secret}", f"/{secret}"):
             day.call("GET", path, params={"token": secret, "access_token": secret})
         day.call("GET", "/api/v1/hosts", headers={"Authorization": f"Basic {secret}", "Cookie": f"session={secret}"})
@@ -105,7 +104,9 @@ def err(day: Day) -> None:
         day.call("POST", "/api/v1/users", json={"name": text})
         day.call("POST", "/api/v1/roles", json={"name": text, "permissions": [text]})
         day.call("POST", "/api/v1/agents/enrolments", json={"labels": {text: text}})
-        day.call("POST", "/api/v1/agents/enrol", day.secrets["enrolment 2"], json={"name": text})
+        day.call(
+            "POST", "/api/v1/agents/enrol", day.secrets["enrolment 1"], json={"name": text, "public_key": "ab" * 32}
+        )
         day.call("PATCH", "/api/v1/hosts/web-1", json={"name": text})
         day.call("DELETE", f"/api/v1/hosts/{httpx.QueryParams({'x': text})}")
         day.call("GET", "/api/v1/metrics/query", params={"metric": text, "host": text})

@@ -83,10 +83,10 @@ def place_of(request: pytest.FixtureRequest, tmp_path: Path) -> PlaceOf:
 
 async def populate(place: Place) -> None:
     records = await place.records()
-    first = await records.hosts.create("web-1", {"env": "prod"}, HostFacts(hostname="w\x00"), 1)
+    await records.hosts.create("web-1", {"env": "prod"}, HostFacts(hostname="w\x00"), 1)
     gone = await records.hosts.create("web-2", {}, HostFacts(), 2)
     await records.hosts.remove(gone.id, 3)
-    await records.tokens.create("agent", "a" * 64, 1, host_id=first.id)
+    await records.tokens.create("owner", "a" * 64, 1)
     events = [NewEvent(time_ms=n, kind="k", severity=Severity.INFO, message=f"m{n}\x00") for n in range(1, 6)]
     await records.events.append(events)
     await records.events.delete_before(9)  # the numbers stay used
@@ -124,7 +124,7 @@ def test_agents_go_on_after_a_backup(place_of: PlaceOf, kind: str) -> None:
     async def look() -> None:
         records = await target.records()
         assert await records.agents.list_() == [row.moved(ANY)]
-        assert [token.kind for token in await records.tokens.list_()] == ["agent"]
+        assert [token.kind for token in await records.tokens.list_()] == ["owner"]
         await records.close()
 
     asyncio.run(begin())

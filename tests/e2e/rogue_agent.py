@@ -12,13 +12,14 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from cybercorp.core.ids import new_id
-from cybercorp.protocol.agents import AnnounceCatalogue, Hello, Record, Records, RecordType
+from cybercorp.protocol.agents import AnnounceCatalogue, Challenge, Hello, Record, Records, RecordType
 from cybercorp.protocol.events import AgentEvent, Severity
 from cybercorp.protocol.hosts import HostFacts
 from cybercorp.protocol.metrics import MetricKind, Series, make_catalogue
 from cybercorp.protocol.processes import ProcessTable
 from cybercorp.protocol.registry import Codec
 from cybercorp.protocol.servers import SUBPROTOCOL_MSGPACK
+from tests.joined import headers_of, joined, new_key, proof_of
 
 ATTACKS = [
     "\x1b]52;c;UFdORUQ=\x07clip",
@@ -68,12 +69,13 @@ class RogueAgent:
     def __init__(self, url: str, owner_token: str, name: str = "evil-1") -> None:
         owner = {"Authorization": f"Bearer {owner_token}"}
         enrolment = httpx.post(f"{url}/api/v1/agents/enrolments", json={}, headers=owner).raise_for_status()
-        joined = httpx.post(
+        key = new_key()
+        answer = httpx.post(
             f"{url}/api/v1/agents/enrol",
-            json={"name": name, "facts": msgspec.to_builtins(self.facts())},
+            json={"name": name, "public_key": key.public, "facts": msgspec.to_builtins(self.facts())},
             headers={"Authorization": f"Bearer {enrolment.json()['tokens'][0]}"},
         ).raise_for_status()
-        self.name, self.token = name, str(joined.json()["token"])
+        self.name, self.joined = name, joined(str(answer.json()["host_id"]), key)
         self.address = url.replace("http://", "ws://") + "/api/v1/agents/connect"
         self.codec, self.seq = Codec(), 0
         attributes = [{"device": attack, "direction": "receive"} for attack in ATTACKS]
@@ -104,11 +106,14 @@ class RogueAgent:
     def __enter__(self) -> RogueAgent:
         self._opening = connect(
             self.address,
-            additional_headers={"Authorization": f"Bearer {self.token}"},
+            additional_headers=headers_of(self.joined),
             subprotocols=[Subprotocol(SUBPROTOCOL_MSGPACK)],
             compression=None,
         )
         self.socket = self._opening.__enter__()
+        challenge = self.codec.decode(self.socket.recv(10)).payload
+        assert isinstance(challenge, Challenge)
+        self.socket.send(self.codec.encode("agent.proof", proof_of(self.joined, challenge.nonce)))
         hello = Hello(
             version=ATTACKS[2],
             stream=new_id("s"),

@@ -23,7 +23,7 @@ from websockets.typing import Subprotocol
 
 from cybercorp.client.addresses import AGENT_PATH
 from cybercorp.core.version import VERSION
-from cybercorp.protocol.agents import Acknowledge, AnnounceCatalogue, Hello, Record, Records, Refuse, Welcome
+from cybercorp.protocol.agents import Acknowledge, AnnounceCatalogue, Challenge, Hello, Record, Records, Refuse, Welcome
 from cybercorp.protocol.problems import Problem
 from cybercorp.protocol.processes import ProcessTable
 from cybercorp.protocol.registry import Codec
@@ -180,6 +180,8 @@ class FakeServer:
         is_agent = connection.request is not None and connection.request.path == AGENT_PATH
         stream = ""
         try:
+            if is_agent:
+                await connection.send(self.codec.encode("agent.challenge", Challenge(nonce="00" * 32)))
             while True:
                 message = self.codec.decode(await connection.recv())
                 if is_agent:

@@ -11,13 +11,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from cybercorp.security.credentials import AGENT_FILE, write_credential
+from tests.joined import credential_of, joined, new_key
+
 SCRIPT = """
 import sys
 from cybercorp.agent.main import run_agent
 from cybercorp.agent.settings import AgentSettings
 from cybercorp.core.errors import CyberCorpError
 try:
-    run_agent(AgentSettings(url=sys.argv[1], token="cca_x", state_dir=sys.argv[2], interval_ms=int(sys.argv[3])))
+    run_agent(AgentSettings(url=sys.argv[1], state_dir=sys.argv[2], interval_ms=int(sys.argv[3])))
 except CyberCorpError as error:
     print(f"{error.error_code}: {error}", file=sys.stderr)
     raise SystemExit(1)
@@ -49,6 +52,8 @@ class FaultyAgent:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             url = f"http://127.0.0.1:{self.port}"
+            if not (self.folder / AGENT_FILE).exists():
+                write_credential(self.folder / AGENT_FILE, credential_of(joined("host_1", new_key()), url))
             command = [sys.executable, "-c", SCRIPT, url, str(self.folder), str(QUICK_MS)]
             self.process = subprocess.Popen(command, stderr=log, env=self.environment)
         return self.process

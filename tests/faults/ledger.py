@@ -17,10 +17,12 @@ from websockets.typing import Subprotocol
 
 from cybercorp.core.ids import new_id
 from cybercorp.core.version import VERSION
-from cybercorp.protocol.agents import AnnounceCatalogue, Hello, Record, Records, RecordType
+from cybercorp.protocol.agents import AnnounceCatalogue, Challenge, Hello, Record, Records, RecordType
 from cybercorp.protocol.metrics import MetricKind, Series, make_catalogue
 from cybercorp.protocol.registry import Codec
 from cybercorp.protocol.servers import SUBPROTOCOL_MSGPACK
+from cybercorp.security.agent_keys import server_key
+from tests.joined import headers_of, proof_of
 
 STEP_MS = 100
 METRIC = "ledger.value"
@@ -53,7 +55,7 @@ class LedgerAgent:
             with contextlib.suppress(OSError, WebSocketException, TimeoutError):
                 async with connect(
                     self.url.replace("http", "ws", 1) + "/api/v1/agents/connect",
-                    additional_headers={"Authorization": f"Bearer {self.token}"},
+                    additional_headers=headers_of(self.token),
                     subprotocols=[Subprotocol(SUBPROTOCOL_MSGPACK)],
                     compression=None,
                     open_timeout=2,
@@ -65,6 +67,12 @@ class LedgerAgent:
 
     async def _talk(self, socket: ClientConnection, stop: asyncio.Event) -> None:
         codec = Codec()
+        challenge = codec.decode(await asyncio.wait_for(socket.recv(), 5)).payload
+        if not isinstance(challenge, Challenge):
+            return
+        secure = socket.transport.get_extra_info("ssl_object")
+        seen = server_key(secure.getpeercert(True)) if secure is not None else ""
+        await socket.send(codec.encode("agent.proof", proof_of(self.token, challenge.nonce, seen)))
         hello = Hello(
             version=VERSION,
             stream=self.stream,

@@ -13,6 +13,7 @@ import httpx
 import psutil
 
 from tests.faults.ledger import METRIC, STEP_MS, LedgerAgent, check_ledger
+from tests.joined import joined, new_key
 from tests.stack import COMMAND, free_port, is_ready, user_environment, wait_until
 
 READY_S = 20
@@ -126,17 +127,18 @@ class FaultyServer:
         return check_ledger(agents, self.stored(agents), storage["samples_total"])
 
     def enrol(self, count: int, name: str = "ledger") -> list[str]:
-        """The tokens of new hosts `NAME-1…`."""
+        """New hosts `NAME-1…` with their keys (see `tests.joined`)."""
         made = httpx.post(
             f"{self.url}/api/v1/agents/enrolments", headers=self.owner, json={"count": count}, verify=self._verify
         )
         tokens = []
         for number, token in enumerate(made.raise_for_status().json()["tokens"], 1):
-            bearer, body = {"Authorization": f"Bearer {token}"}, {"name": f"{name}-{number}"}
-            joined = httpx.post(
+            key, bearer = new_key(), {"Authorization": f"Bearer {token}"}
+            body = {"name": f"{name}-{number}", "public_key": key.public}
+            answer = httpx.post(
                 f"{self.url}/api/v1/agents/enrol", headers=bearer, json=body, verify=self._verify
             ).raise_for_status()
-            tokens.append(str(joined.json()["token"]))
+            tokens.append(joined(str(answer.json()["host_id"]), key))
         return tokens
 
 

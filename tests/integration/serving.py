@@ -22,17 +22,19 @@ from websockets.typing import Subprotocol
 import cybercorp.server.main as server_main
 from cybercorp.core.clock import Clock, SystemClock
 from cybercorp.core.ids import new_id
-from cybercorp.protocol.agents import AnnounceCatalogue, Hello, Record, Records, RecordType, Welcome
+from cybercorp.protocol.agents import AnnounceCatalogue, Challenge, Hello, Record, Records, RecordType, Welcome
 from cybercorp.protocol.hosts import HostFacts
 from cybercorp.protocol.metrics import Catalogue, MetricKind, Series, make_catalogue
 from cybercorp.protocol.problems import Problem
 from cybercorp.protocol.registry import Codec, Format, Message
 from cybercorp.protocol.servers import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
+from cybercorp.security.agent_keys import AgentKey
 from cybercorp.security.vault import Vault
 from cybercorp.server.settings import ServerSettings
 from cybercorp.server.wiring import Services, make_services
 from cybercorp.store.records.database import Records as RecordTables
 from cybercorp.store.timeseries.engine import TimeSeries
+from tests.joined import headers_of, joined, new_key, proof_of
 from tests.stack import is_ready, wait_until
 
 DEADLINE_S = 15.0
@@ -171,14 +173,18 @@ class ServerThread:
 
     def enrol(self, name: str, token: str | None = None) -> httpx.Response:
         """Join a host of this name."""
-        headers = {"Authorization": f"Bearer {token or self.enrolment()}"}
-        return httpx.post(f"{self.url}/api/v1/agents/enrol", headers=headers, json={"name": name}, trust_env=False)
+        return self._enrol(name, token or self.enrolment(), new_key())
 
-    def join(self, name: str) -> str:
-        """A new host's agent token."""
-        answer = self.enrol(name)
+    def _enrol(self, name: str, token: str, key: AgentKey) -> httpx.Response:
+        headers, body = {"Authorization": f"Bearer {token}"}, {"name": name, "public_key": key.public}
+        return httpx.post(f"{self.url}/api/v1/agents/enrol", headers=headers, json=body, trust_env=False)
+
+    def join(self, name: str, token: str | None = None) -> str:
+        """A new host and its key, for `AgentPeer` (see `tests.joined`)."""
+        key = new_key()
+        answer = self._enrol(name, token or self.enrolment(), key)
         assert answer.status_code == 201, answer.text
-        return str(answer.json()["token"])
+        return joined(str(answer.json()["host_id"]), key)
 
     def agent(self, name: str, token: str | None = None, **hello: Any) -> AgentPeer:
         """A connected agent that has been welcomed; joins first where no token is given."""
@@ -267,7 +273,8 @@ class AgentPeer(Peer):
     """An agent's connection; `stream` and `seq` go on over several connections when they are handed over."""
 
     def __init__(self, url: str, token: str, form: Format = "msgpack", **options: Any) -> None:
-        super().__init__(url, "/api/v1/agents/connect", token, form, **options)
+        super().__init__(url, "/api/v1/agents/connect", None, form, headers=headers_of(token), **options)
+        self.send("agent.proof", proof_of(token, self.expect(Challenge).nonce))
         self.token = token
         self.stream = new_id("s")
         self.seq = 0

@@ -20,6 +20,7 @@ from cybercorp.security.tokens import TokenKind, new_token
 from cybercorp.server.api.guards import ANONYMOUS
 from cybercorp.server.app import make_app
 from tests.integration.serving import Peer, ServerThread, problem
+from tests.joined import headers_of
 
 SOCKETS = ["/api/v1/live", "/api/v1/agents/connect"]
 ANONYMOUS_ROUTES = {
@@ -47,9 +48,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerThread]:
 
 
 @pytest.fixture(scope="module")
-def agent_token(server: ServerThread) -> str:
-    """The token of an agent that joined."""
-    return server.join("walker")
+def agent_headers(server: ServerThread) -> dict[str, str]:
+    """What an agent that joined shows in its handshake."""
+    return headers_of(server.join("walker"))
 
 
 def routes(server: ServerThread) -> list[tuple[str, str, Any]]:
@@ -100,8 +101,8 @@ def test_every_route_refuses_whoever_shows_no_token(server: ServerThread) -> Non
     for method, path, _ in routes(server):
         if path in ANONYMOUS_ROUTES and path != "/api/v1/agents/enrol":
             continue
-        for token in (None, "nonsense", new_token(TokenKind.OWNER), new_token(TokenKind.AGENT)):
-            body = {"json": {"name": "x"}} if path.endswith("enrol") else {}
+        for token in (None, "nonsense", new_token(TokenKind.OWNER), new_token(TokenKind.API)):
+            body = {"json": {"name": "x", "public_key": "ab" * 32}} if path.endswith("enrol") else {}
             answer = ask(server, method, path, token, **body)
             if method == "OPTIONS":
                 continue
@@ -110,14 +111,14 @@ def test_every_route_refuses_whoever_shows_no_token(server: ServerThread) -> Non
             assert "realm" in answer.headers["www-authenticate"]
 
 
-def test_every_viewer_route_refuses_an_agent(server: ServerThread, agent_token: str) -> None:
-    """An agent's token opens the agents' socket and nothing else: 403."""
+def test_every_viewer_route_refuses_an_agent(server: ServerThread, agent_headers: dict[str, str]) -> None:
+    """An agent proves itself in the agents' socket and nowhere else: 401."""
     for method, path, handler in routes(server):
         if method == "OPTIONS" or handler.opt.get("permission") == ANONYMOUS:
             continue
-        answer = ask(server, method, path, agent_token)
-        assert answer.status_code == HTTPStatus.FORBIDDEN, (method, path, answer.text)
-        assert problem(answer).code == "forbidden"
+        answer = ask(server, method, path, None, headers=agent_headers)
+        assert answer.status_code == HTTPStatus.UNAUTHORIZED, (method, path, answer.text)
+        assert problem(answer).code == "unauthenticated"
     assert server.get("/api/v1/hosts/walker")["name"] == "walker"
 
 
@@ -138,9 +139,9 @@ def test_sockets_refuse_whoever_shows_no_token(server: ServerThread, path: str) 
     assert handshake(server, f"{path}?token={server.token}", None)[0] == HTTPStatus.UNAUTHORIZED
 
 
-def test_sockets_are_for_their_own_kind(server: ServerThread, agent_token: str) -> None:
+def test_sockets_are_for_their_own_kind(server: ServerThread, agent_headers: dict[str, str]) -> None:
     """An agent may not look, the owner may not pretend to be an agent."""
-    assert handshake(server, "/api/v1/live", agent_token)[0] == HTTPStatus.FORBIDDEN
+    assert handshake(server, "/api/v1/live", None, headers=agent_headers)[0] == HTTPStatus.UNAUTHORIZED
     assert handshake(server, "/api/v1/agents/connect", server.token)[0] == HTTPStatus.FORBIDDEN
 
 
@@ -216,12 +217,12 @@ def test_a_foreign_host_name_is_refused_on_sockets(server: ServerThread) -> None
 @pytest.mark.parametrize("path", SOCKETS)
 @pytest.mark.parametrize("offered", [["cybercorp.v9.msgpack"], ["chat", "soap"], None])
 def test_a_wrong_subprotocol_is_refused(
-    server: ServerThread, agent_token: str, path: str, offered: list[str] | None
+    server: ServerThread, agent_headers: dict[str, str], path: str, offered: list[str] | None
 ) -> None:
     """A client of another version is told which versions are spoken."""
-    token = server.token if path == "/api/v1/live" else agent_token
+    headers = {"Authorization": f"Bearer {server.token}"} if path == "/api/v1/live" else agent_headers
     subprotocols = [Subprotocol(one) for one in offered] if offered else None
-    status, found = handshake(server, path, token, subprotocols=subprotocols)
+    status, found = handshake(server, path, None, headers=headers, subprotocols=subprotocols)
     assert (status, found.code) == (HTTPStatus.BAD_REQUEST, "version_mismatch")
     assert "cybercorp.v1.msgpack" in found.hint
 

@@ -122,7 +122,7 @@ def test_unusual_names(server: ServerThread, name: str) -> None:
 
 
 def test_other_tokens_do_not_join(server: ServerThread) -> None:
-    """Neither the owner's, nor an agent's, nor one that nobody made."""
+    """Neither the owner's, nor an agent's id, nor one that nobody made."""
     for token in (server.token, server.join("a"), new_token(TokenKind.ENROLMENT), "x"):
         answer = server.enrol("b", token)
         assert (answer.status_code, problem(answer).code) == (401, "unauthenticated")
@@ -168,7 +168,10 @@ def test_facts_of_a_host_are_cut(server: ServerThread) -> None:
     headers = {"Authorization": f"Bearer {server.enrolment()}"}
     facts = {"hostname": "x" * 100_000, "cpu_count": -5, "addresses": ["a" * 1000] * 100}
     answer = httpx.post(
-        f"{server.url}/api/v1/agents/enrol", headers=headers, json={"name": "a", "facts": facts}, trust_env=False
+        f"{server.url}/api/v1/agents/enrol",
+        headers=headers,
+        json={"name": "a", "public_key": "ab" * 32, "facts": facts},
+        trust_env=False,
     )
     assert answer.status_code == 201
     known = server.get("/api/v1/hosts/a")["facts"]

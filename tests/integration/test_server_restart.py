@@ -19,6 +19,7 @@ from cybercorp.protocol.live import HostsUpdate, Subscribe, Topic
 from cybercorp.server.main import listen
 from cybercorp.store.records.events import EventRepository
 from tests.integration.serving import SMALL, AgentPeer, Peer, ServerThread, now_ms
+from tests.joined import joined, new_key
 from tests.stack import COMMAND, free_port, is_ready, user_environment, wait_until
 
 
@@ -91,7 +92,7 @@ def test_a_credential_that_cannot_be_trusted_is_replaced(tmp_path: Path, what: s
     elif what == "damaged":
         path.write_text("{")
     elif what == "foreign":
-        path.write_text('{"url": "http://127.0.0.1:1", "token": "cca_x"}')
+        path.write_text('{"url": "http://127.0.0.1:1", "token": "cco_x"}')
     else:
         path.unlink()
     with ServerThread(tmp_path) as server:
@@ -213,8 +214,10 @@ def test_a_signal_ends_it_quickly(
     with httpx.Client(base_url=url, headers=headers, trust_env=False) as http:
         enrolment = http.post("/api/v1/agents/enrolments", json={}).json()["tokens"][0]
         joining = {"Authorization": f"Bearer {enrolment}"}
-        own = http.post("/api/v1/agents/enrol", headers=joining, json={"name": "a"}).json()["token"]
-        agent, viewer = AgentPeer(url, own), Peer(url, "/api/v1/live", token)
+        key = new_key()
+        asked = {"name": "a", "public_key": key.public}
+        host_id = http.post("/api/v1/agents/enrol", headers=joining, json=asked).json()["host_id"]
+        agent, viewer = AgentPeer(url, joined(host_id, key)), Peer(url, "/api/v1/live", token)
         agent.greet()
         agent.announce()
         agent.samples(0.5)

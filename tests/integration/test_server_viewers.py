@@ -46,7 +46,7 @@ def fleet(server: ServerThread) -> Iterator[list[AgentPeer]]:
     """Five hosts `a` … `e` with a CPU of 10 % … 50 %."""
     agents = []
     for number, name in enumerate("abcde", 1):
-        agent = server.agent(name, server.enrol(name, server.enrolment(labels={"env": "prod"})).json()["token"])
+        agent = server.agent(name, server.join(name, server.enrolment(labels={"env": "prod"})))
         agent.announce()
         agent.samples(number / 10)
         agent.expect(Acknowledge)

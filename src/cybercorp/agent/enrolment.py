@@ -61,14 +61,14 @@ def join(
         ) from error
     credential = Credential(
         url=address,
-        token=answer.token,
+        token="",
         host_id=answer.host_id,
         name=answer.name,
         pins=tuple(answer.pins) or asked.pins,
         authority=asked.authority,
-        private_key="" if answer.token else key.private,
-        public_key="" if answer.token else key.public,
-        generation=0 if answer.token else 1,
+        private_key=key.private,
+        public_key=key.public,
+        generation=1,
     )
     if credential.pins and not credential.authority:
         credential = with_authority(credential)
@@ -77,14 +77,12 @@ def join(
 
 
 def find_own_credential(settings: AgentSettings, state_dir: Path) -> Credential | None:
-    """What this agent shows the server: from the settings, else from agent.json; None where it has not joined yet."""
+    """What this agent proves to the server, from agent.json; None where it has not joined yet."""
     url = check_url(settings.url) if settings.url else None
-    if settings.token is not None:
-        return Credential(url=url or FALLBACK_URL, token=settings.token, name=settings.name or "")
     kept = read_credential(state_dir / AGENT_FILE)
     if kept is None:
         return None
-    # The server may have moved to another port or name since; the token still names this host.
+    # The server may have moved to another port or name since; the key is still this host's.
     return msgspec.structs.replace(kept, url=url or kept.url)
 
 

@@ -46,7 +46,7 @@ def run_agent(settings: AgentSettings, *, wake: Wake | None = None) -> None:
 
 def _run(settings: AgentSettings, state_dir: Path, wake: Wake, log: Log) -> None:
     credential = find_own_credential(settings, state_dir)
-    may_join = settings.enrolment_token is not None and settings.token is None
+    may_join = settings.enrolment_token is not None
     if credential is None:
         credential = join_when_possible(settings, state_dir, wake, log)
         may_join = False
@@ -54,8 +54,8 @@ def _run(settings: AgentSettings, state_dir: Path, wake: Wake, log: Log) -> None
         refused = _work(settings, state_dir, credential, wake, log, rejoin=may_join)
         if refused is None:
             return
-        # The server of this token is gone, its data too perhaps: the enrolment token says that we are wanted.
-        log.line("The server refuses this agent's token; it joins again.")
+        # The server of this host is gone, its data too perhaps: the enrolment token says that we are wanted.
+        log.line("The server does not know this agent; it joins again.")
         credential = join_when_possible(settings, state_dir, wake, log)
         may_join = False
 
@@ -86,8 +86,7 @@ def _work(
         read_facts=read_facts,
         timeout_s=settings.connect_timeout_s,
     )
-    if settings.token is None:
-        uplink.on_trust = lambda trusted: write_credential(state_dir / AGENT_FILE, trusted)
+    uplink.on_trust = lambda trusted: write_credential(state_dir / AGENT_FILE, trusted)
     sampler = Sampler(settings.monitors, clock)
     runner = Runner(
         settings,

@@ -28,10 +28,9 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     url: Annotated[
         str | None, _described("Address of the server. Default: the one this agent joined, written in agent.json.")
     ] = None
-    token: Annotated[str | None, _described("The agent's own token. Default: the one in agent.json.")] = None
     enrolment_token: Annotated[
         str | None,
-        _described("Join with this token when the agent has none yet, or the server refuses the one it has."),
+        _described("Join with this token when the agent has not joined yet, or the server does not know it."),
     ] = None
     pins: Annotated[
         list[str], _described("Pins of the server's authority (sha256:…), to join with; `cybercorp enroll` prints one.")

@@ -221,7 +221,7 @@ async def _enrol(client: AsyncClient, count: int, tell: Tell) -> list[Identity]:
         nonlocal done
         async with gate:
             key = new_agent_key()
-            answer = await client.agents.enrol(given[index], name_of(index), facts_of(index), key.public)
+            answer = await client.agents.enrol(given[index], name_of(index), key.public, facts_of(index))
         done += 1
         if done % 100 == 0:
             tell(f"joining: {done:,} agents", done / count)

@@ -71,9 +71,8 @@ class AgentConnection:
             protocol = ClientProtocol(
                 uri, subprotocols=[Subprotocol(SUBPROTOCOL_MSGPACK)], max_size=MAX_MESSAGE_BYTES, logger=_LOGGER
             )
-            _shake_hands(sock, protocol, _authorization(credential), url)
-            if credential.generation:
-                _prove(sock, protocol, credential, url)
+            _shake_hands(sock, protocol, f"Agent-Key {credential.host_id}", url)
+            _prove(sock, protocol, credential, url)
             sock.setblocking(False)
         except OSError as error:
             sock.close()
@@ -189,11 +188,6 @@ class AgentConnection:
         if protocol.close_sent is not None:
             return closed(protocol.close_sent.code, protocol.close_sent.reason, self._url)
         return closed(1006, "", self._url)
-
-
-def _authorization(credential: Credential) -> str:
-    """What the handshake says: which host will prove itself, or a token."""
-    return f"Agent-Key {credential.host_id}" if credential.generation else f"Bearer {credential.token}"
 
 
 def _prove(sock: socket.socket, protocol: ClientProtocol, credential: Credential, url: str) -> None:

@@ -44,7 +44,7 @@ class AsyncAgents:
         request = EnrolmentRequest(expires_in_s=expires_in_s, count=count, labels=dict(labels or {}))
         return await self._caller.call("POST", "/api/v1/agents/enrolments", Enrolment, body=request)
 
-    async def enrol(self, token: str, name: str, facts: HostFacts | None = None, public_key: str = "") -> EnrolAnswer:
+    async def enrol(self, token: str, name: str, public_key: str, facts: HostFacts | None = None) -> EnrolAnswer:
         """Join as a host of this name with an enrolment token and the public half of a key (Ed25519, hex).
 
         Raises UnauthenticatedError for a token that is unknown, used up or expired, ConflictError (`host_name_taken`).
@@ -65,6 +65,6 @@ class Agents:
         """See `AsyncAgents.create_enrolment`."""
         return complete(self._agents.create_enrolment(expires_in_s, count, labels))
 
-    def enrol(self, token: str, name: str, facts: HostFacts | None = None, public_key: str = "") -> EnrolAnswer:
+    def enrol(self, token: str, name: str, public_key: str, facts: HostFacts | None = None) -> EnrolAnswer:
         """See `AsyncAgents.enrol`."""
-        return complete(self._agents.enrol(token, name, facts, public_key))
+        return complete(self._agents.enrol(token, name, public_key, facts))

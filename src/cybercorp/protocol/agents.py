@@ -18,25 +18,21 @@ MAX_RECORDS_BYTES = 192 * 1024  # a message of records stays below the socket's 
 
 
 class EnrolRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Sent once with an enrolment token. `public_key` is of the key that the agent made on its host (Ed25519, hex).
-
-    Without one the answer carries a token instead, which is given on loopback only.
-    """
+    """Sent once with an enrolment token. `public_key` is of the key that the agent made on its host (Ed25519, hex)."""
 
     name: str
-    public_key: str = ""
+    public_key: str
     facts: HostFacts = msgspec.field(default_factory=HostFacts)
 
 
 class EnrolAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """`pins` are those by which the agent knows the server from now on; none where it has no authority of its own.
 
-    `token` is empty where the agent has a key. `state` is `pending` where somebody must approve the host first.
+    `state` is `pending` where somebody must approve the host first.
     """
 
     host_id: str
     name: str
-    token: str
     pins: list[str] = []
     state: str = "active"
 
@@ -70,7 +66,7 @@ class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Challenge(msgspec.Struct, frozen=True, kw_only=True):
-    """The server's first message to an agent that has a key: what to sign."""
+    """The server's first message to an agent: what to sign."""
 
     nonce: str
 
@@ -110,7 +106,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
     """The server's answer: everything up to `acked_seq` of this stream is already durable here.
 
     `pins` and `authorities` (PEM) are those by which it is known from now on; none where it has no authority.
-    `generation` and `mark` are what to keep, and to confirm, where the agent has a key (0: it has none).
+    `generation` and `mark` are what to keep, and to confirm.
     """
 
     host_id: str

@@ -14,12 +14,11 @@ from enum import StrEnum
 
 
 class TokenKind(StrEnum):
-    """What a token is for: it speaks for the local owner, an agent or a program, admits an agent, renews a session,
+    """What a token is for: it speaks for the local owner or a program, admits an agent, renews a session,
     continues a ceremony in a browser; or is a signed access token (JWT, RFC 9068).
     """
 
     OWNER = "owner"
-    AGENT = "agent"
     ENROLMENT = "enrolment"
     API = "api"
     REFRESH = "refresh"
@@ -29,7 +28,6 @@ class TokenKind(StrEnum):
 
 _PREFIXES = {
     TokenKind.OWNER: "cco",
-    TokenKind.AGENT: "cca",
     TokenKind.ENROLMENT: "cce",
     TokenKind.API: "cct",
     TokenKind.REFRESH: "ccr",

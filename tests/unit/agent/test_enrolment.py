@@ -26,21 +26,30 @@ from tests.fakes.http import Answer, Asked, FakeHttp, problem
 
 def _welcome(asked: Asked) -> Answer:
     name = msgspec.json.decode(asked.body, type=EnrolRequest).name
-    return Answer(EnrolAnswer(host_id="host_1", name=name, token="cca_new"), status=201)
+    return Answer(EnrolAnswer(host_id="host_1", name=name), status=201)
 
 
 def test_joining_writes_a_private_credential(tmp_path: Path) -> None:
     """The enrolment token is shown once; what is kept is the agent's own, 0600."""
     with FakeHttp(_welcome) as server:
         credential = join(server.url, "cce_x", state_dir=tmp_path / "state", name="web-1")
-    assert credential == Credential(url=server.url, token="cca_new", host_id="host_1", name="web-1")
+    assert (credential.url, credential.token, credential.host_id, credential.name) == (
+        server.url,
+        "",
+        "host_1",
+        "web-1",
+    )
+    assert credential.generation == 1
     path = tmp_path / "state" / AGENT_FILE
     assert path.stat().st_mode & 0o777 == 0o600
     assert read_credential(path) == credential
     asked = server.asked[0]
     assert (asked.method, asked.path) == ("POST", "/api/v1/agents/enrol")
     assert asked.headers["authorization"] == "Bearer cce_x"
-    assert msgspec.json.decode(asked.body, type=EnrolRequest).facts.cpu_count > 0
+    sent = msgspec.json.decode(asked.body, type=EnrolRequest)
+    assert sent.facts.cpu_count > 0
+    assert sent.public_key == credential.public_key
+    assert credential.private_key.encode() not in asked.body
 
 
 def test_without_a_name_the_machine_has_one(tmp_path: Path) -> None:
@@ -68,7 +77,7 @@ def test_a_bad_name_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
 
 def test_failures_of_joining_are_those_of_the_library(tmp_path: Path) -> None:
     """A spent token, another version, nobody there."""
-    request = EnrolRequest(name="x")
+    request = EnrolRequest(name="x", public_key="ab" * 32)
     with FakeHttp(lambda asked: problem(401, "unauthenticated")) as server, pytest.raises(UnauthenticatedError):
         enrol(Credential(url=server.url, token="cce_x"), request)
     with FakeHttp(lambda asked: Answer(protocol="2")) as server, pytest.raises(VersionMismatchError):
@@ -80,18 +89,17 @@ def test_failures_of_joining_are_those_of_the_library(tmp_path: Path) -> None:
 
 
 def test_what_the_agent_shows_the_server(tmp_path: Path) -> None:
-    """A token in the settings, else agent.json; an address in the settings moves a known agent to another port."""
+    """What is in agent.json; an address in the settings moves a known agent to another port."""
     assert find_own_credential(AgentSettings(), tmp_path) is None
-    write_credential(tmp_path / AGENT_FILE, Credential(url="http://a:1", token="cca_k", host_id="h", name="n"))
+    write_credential(
+        tmp_path / AGENT_FILE, Credential(url="http://a:1", token="", private_key="k", host_id="h", name="n")
+    )
     kept = find_own_credential(AgentSettings(), tmp_path)
     assert kept is not None
-    assert (kept.url, kept.token) == ("http://a:1", "cca_k")
+    assert (kept.url, kept.private_key) == ("http://a:1", "k")
     moved = find_own_credential(AgentSettings(url="http://a:2/"), tmp_path)
     assert moved is not None
-    assert (moved.url, moved.token, moved.host_id) == ("http://a:2", "cca_k", "h")
-    given = find_own_credential(AgentSettings(url="http://a:3", token="cca_s"), tmp_path)
-    assert given is not None
-    assert (given.url, given.token) == ("http://a:3", "cca_s")
+    assert (moved.url, moved.private_key, moved.host_id) == ("http://a:2", "k", "h")
 
 
 def test_an_agent_that_never_joined_says_how(tmp_path: Path) -> None:
@@ -120,7 +128,7 @@ def test_an_agent_waits_for_its_server(tmp_path: Path) -> None:
         credential = join_when_possible(settings, tmp_path, wake, Log(SystemClock(), lines.append))
         wake.close()
     assert credential is not None
-    assert credential.token == "cca_new"
+    assert credential.host_id == "host_1"
     assert len(lines) == 2
 
 

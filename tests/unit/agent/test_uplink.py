@@ -24,6 +24,7 @@ from cybercorp.protocol.processes import ProcessTable
 from cybercorp.security.credentials import Credential
 from tests.fakes.server import FakeServer
 from tests.faults.proxy import FaultProxy
+from tests.joined import credential_of, joined, new_key
 
 CATALOGUE = make_catalogue([Series(name="a"), Series(name="b")])
 DEADLINE_S = 15
@@ -40,7 +41,7 @@ class Agent:
         self.spool = Spool(folder, max_bytes=spool_bytes, clock=self.clock, report=self.lines.append)
         self.spool.add_catalogue(CATALOGUE)
         self.uplink = Uplink(
-            Credential(url=f"http://127.0.0.1:{port}", token="cca_x"),
+            credential_of(joined("host_1", new_key()), f"http://127.0.0.1:{port}"),
             self.spool,
             self.selector,
             self.wake,

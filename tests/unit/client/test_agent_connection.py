@@ -21,6 +21,7 @@ from cybercorp.protocol.problems import Problem
 from cybercorp.security.credentials import Credential
 from tests.fakes.server import FakeServer
 from tests.faults.proxy import FaultProxy
+from tests.joined import credential_of, joined, new_key
 
 
 @pytest.fixture
@@ -32,7 +33,9 @@ def server() -> Iterator[FakeServer]:
 
 
 def _open(server: FakeServer, port: int | None = None) -> AgentConnection:
-    return AgentConnection.open(Credential(url=f"http://127.0.0.1:{port or server.port}", token="cca_x"), timeout_s=5)
+    return AgentConnection.open(
+        credential_of(joined("host_1", new_key()), f"http://127.0.0.1:{port or server.port}"), timeout_s=5
+    )
 
 
 def _receive(connection: AgentConnection, count: int = 1) -> list[bytes]:
@@ -70,7 +73,7 @@ def test_messages_pass_both_ways(server: FakeServer) -> None:
         server.send("agent.watch", Watch(processes_interval_ms=interval))
     kinds = [server.codec.decode(one).payload.processes_interval_ms for one in _receive(connection, 3)]
     assert kinds == [1, 2, 3]
-    assert server.tokens == ["cca_x"]
+    assert server.tokens == ["Agent-Key host_1"]
     connection.close()
     server.wait_for(lambda: not server.connections)
 

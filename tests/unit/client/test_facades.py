@@ -162,7 +162,7 @@ def test_a_query_without_a_metric_is_refused() -> None:
 def test_joining_shows_the_enrolment_token() -> None:
     """`enrol` uses the token that was given, not the client's own."""
     recorder = Recorder()
-    complete(agents.AsyncAgents(_caller(recorder)).enrol("cce_x", "web-1"))
+    complete(agents.AsyncAgents(_caller(recorder)).enrol("cce_x", "web-1", "ab" * 32))
     assert recorder.asked[0][2]["token"] == "cce_x"
     assert recorder.asked[0][2]["body"].name == "web-1"
 

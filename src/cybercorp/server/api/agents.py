@@ -53,7 +53,7 @@ class AgentController(Controller):
         services: NamedDependency[Services],
         data: JSONBody[EnrolRequest],
     ) -> EnrolAnswer:
-        """Become a host. The bearer token is an enrolment token; the answer carries the agent's own."""
+        """Become a host. The bearer token is an enrolment token; the key is one that the agent made on its host."""
         network = network_of(request)
         try:
             made = await services.hosts.enrol(bearer_token(request.headers.get("authorization")), data, network)

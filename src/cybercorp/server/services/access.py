@@ -9,7 +9,7 @@ import msgspec
 from cybercorp.core.clock import Clock
 from cybercorp.core.errors import ForbiddenError, UnauthenticatedError
 from cybercorp.security.tokens import TokenKind, new_token, token_hash, token_kind
-from cybercorp.server.services.policy import AGENT, OWNER
+from cybercorp.server.services.policy import OWNER
 from cybercorp.server.services.principals import Principal, PrincipalKind
 from cybercorp.store.records.tokens import TokenRepository
 
@@ -30,7 +30,6 @@ class AccessService:
         self.viewing_only = False
         self.authenticators: dict[TokenKind, Authenticator] = {
             TokenKind.OWNER: self._owner,
-            TokenKind.AGENT: self._agent,
         }
 
     async def make_owner_token(self) -> str:
@@ -73,20 +72,6 @@ class AccessService:
             if row is None or row.kind != TokenKind.OWNER:
                 raise unknown_token()
         return Principal(kind=PrincipalKind.OWNER, id="owner", name="the local owner", rights=OWNER, network=network)
-
-    async def _agent(self, token: str, network: str) -> Principal:
-        row = await self._tokens.find(token_hash(token))
-        expired = row is not None and row.expires_at_ms is not None and row.expires_at_ms <= self._clock.now_ms()
-        if row is None or row.kind != TokenKind.AGENT or row.host_id is None or expired:
-            raise unknown_token()
-        return Principal(
-            kind=PrincipalKind.AGENT,
-            id=row.host_id,
-            name="an agent",
-            rights=AGENT,
-            host_id=row.host_id,
-            network=network,
-        )
 
 
 def is_local(network: str) -> bool:

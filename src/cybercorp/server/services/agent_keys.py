@@ -79,7 +79,7 @@ class AgentKeyService:
         self._rows = {row.host_id: row for row in await self._agents.list_()}
 
     def state_of(self, host_id: str) -> str:
-        """Of the host's key; empty where its agent shows a token."""
+        """Of the host's key; empty where it has none."""
         row = self._rows.get(host_id)
         return row.state if row else ""
 
@@ -177,18 +177,7 @@ class AgentKeyService:
         await self._decide(host, AgentState.ACTIVE, "approved", by=actor.name, anew=anew)
 
     async def retire(self, actor: Principal, host: LiveHost) -> None:
-        """Its agent never returns; its history stays. Also where it shows a token: that is worth nothing then."""
-        if host.id not in self._rows:
-            made = AgentRow(
-                host_id=host.id,
-                public_key="",
-                generation=FIRST.number,
-                state=AgentState.ACTIVE,
-                enrolled_at_ms=host.row.joined_at_ms,
-                network="",
-            )
-            await self._agents.add(made)
-            self._rows[host.id] = made
+        """Its agent never returns; its history stays."""
         await self._decide(host, AgentState.RETIRED, "retired", by=actor.name)
 
     async def forget(self, host_id: str) -> None:

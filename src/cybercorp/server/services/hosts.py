@@ -24,7 +24,7 @@ from cybercorp.protocol.permissions import Permission
 from cybercorp.protocol.selectors import parse_host_selector
 from cybercorp.security.agent_keys import is_public_key
 from cybercorp.security.tokens import TokenKind, new_token, token_hash, token_kind
-from cybercorp.server.services.access import is_local, unauthenticated
+from cybercorp.server.services.access import unauthenticated
 from cybercorp.server.services.agent_keys import AgentKeyService
 from cybercorp.server.services.audit import AuditService
 from cybercorp.server.services.events import EventService
@@ -131,7 +131,7 @@ class HostService:
         return Enrolment(tokens=tokens, expires_at_ms=expires_at_ms)
 
     async def enrol(self, token: str | None, request: EnrolRequest, network: str) -> EnrolAnswer:
-        """A new host joins, with a key; on loopback also without one, then it gets a token.
+        """A new host joins, with a key that its agent made there.
 
         It is written down before the token is used. Raises UnauthenticatedError, InvalidInputError, ConflictError
         (`host_name_taken`), StorageError.
@@ -139,9 +139,7 @@ class HostService:
         if token is None or token_kind(token) is not TokenKind.ENROLMENT:
             raise unauthenticated("An enrolment token is needed to join.")
         name = check_host_name(request.name)
-        if not request.public_key and not is_local(network):
-            raise InvalidInputError("An agent joins with a key of its own.", hint="Update the agent.", code="no_key")
-        if request.public_key and not is_public_key(request.public_key):
+        if not is_public_key(request.public_key):
             raise InvalidInputError("This is no public key.", hint="Send Ed25519, 64 hexadecimal digits.")
         now_ms = self._clock.now_ms()
         known = await self._tokens.find(token_hash(token))
@@ -165,21 +163,16 @@ class HostService:
         except BaseException:
             await self._tokens.give_back(used.hash)
             raise
-        own, state = "", "active"
         try:
-            if request.public_key:
-                state = await self._keys.enrol(row.id, request.public_key, network)
-            else:
-                own = new_token(TokenKind.AGENT)
-                await self._tokens.create(TokenKind.AGENT, token_hash(own), now_ms, host_id=row.id)
+            state = await self._keys.enrol(row.id, request.public_key, network)
         except BaseException:
             await self._hosts.remove(row.id, now_ms)  # a host that nobody can speak for would keep its name
             raise
         live = self._fleet.add(row)
-        live.agent_state = state if request.public_key else ""
+        live.agent_state = state
         self._windows.forget()
         await self._events.note_host(EventKind.HOST_JOINED, live, f"{name} joined.")
-        return EnrolAnswer(host_id=row.id, name=row.name, token=own, state=state)
+        return EnrolAnswer(host_id=row.id, name=row.name, state=state)
 
     async def change(self, id_or_name: str, change: HostChange, principal: Principal) -> Host:
         """Set labels, rename. Raises NotFoundError, InvalidInputError, ConflictError (`host_name_taken`).
@@ -219,7 +212,6 @@ class HostService:
         principal.require(Permission.AGENT_ADMIN, host)
         principal.require_step_up(self._clock.now_ms())
         await self._keys.retire(principal, host)
-        await self._tokens.delete_for_host(host.id)
         return self._settled(host, principal)
 
     def _settled(self, host: LiveHost, principal: Principal) -> Host:
@@ -227,7 +219,7 @@ class HostService:
         return self.told(host, principal.view(Permission.HOSTS_VIEW))
 
     async def remove(self, id_or_name: str, principal: Principal) -> LiveHost:
-        """Forget a host and its tokens; the caller drops its history and its connection.
+        """Forget a host and its key; the caller drops its history and its connection.
 
         Raises NotFoundError, ForbiddenError, StepUpRequiredError.
         """
@@ -235,7 +227,6 @@ class HostService:
         principal.require(Permission.HOSTS_EDIT, host)
         principal.require_step_up(self._clock.now_ms())
         await self._hosts.remove(host.id, self._clock.now_ms())
-        await self._tokens.delete_for_host(host.id)
         await self._keys.forget(host.id)
         self._fleet.remove(host)
         self._windows.forget()

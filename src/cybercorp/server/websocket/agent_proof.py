@@ -6,6 +6,7 @@ import asyncio
 
 from cybercorp.core.errors import CyberCorpError, MalformedMessageError, UnauthenticatedError, VersionMismatchError
 from cybercorp.protocol.agents import Challenge, Proof
+from cybercorp.protocol.permissions import Permission
 from cybercorp.protocol.registry import Codec, Direction
 from cybercorp.security.agent_keys import new_nonce
 from cybercorp.server.networks import network_key
@@ -16,6 +17,7 @@ from cybercorp.server.websocket.connection import (
     CLOSE_S,
     Disconnected,
     Socket,
+    admit,
     choose_codec,
     close,
     close_reason,
@@ -58,6 +60,12 @@ async def admit_by_key(socket: Socket, services: Services, named: str) -> tuple[
         await _explain(socket, codec, error)
         return None
     return host, codec, admission
+
+
+async def refuse_token(socket: Socket, services: Services) -> None:
+    """Who shows a token or nothing is no agent: 403 for one that is good elsewhere, else 401."""
+    if await admit(socket, services.access, Permission.AGENT_CONNECT) is not None:  # nobody's role may hold it
+        await close(socket, 1008, "unauthenticated: an agent names its host")
 
 
 async def _prove(socket: Socket, services: Services, host: LiveHost, codec: Codec) -> Admission:

@@ -17,15 +17,15 @@ from cybercorp.protocol.permissions import Permission
 from cybercorp.protocol.registry import Codec, Direction
 from cybercorp.protocol.servers import MAX_MESSAGE_BYTES
 from cybercorp.server.problems import problem_of
+from cybercorp.server.services.agent_keys import Admission
 from cybercorp.server.services.agents import AgentLink
 from cybercorp.server.services.fleet import LiveHost
-from cybercorp.server.websocket.agent_proof import admit_by_key, agent_key_host
+from cybercorp.server.websocket.agent_proof import admit_by_key, agent_key_host, refuse_token
 from cybercorp.server.websocket.agent_stream import AgentStream, SilentError
 from cybercorp.server.websocket.connection import (
     CLOSE_S,
     Disconnected,
     Socket,
-    admit,
     close,
     close_reason,
     message_event,
@@ -48,25 +48,15 @@ _LOG = logging.getLogger("cybercorp.agents")
 async def agents_socket(socket: WebSocket[Any, Any, Any], services: NamedDependency[Services]) -> None:
     """The connection of one agent; see docs/reference/protocol.md."""
     named = agent_key_host(socket.headers.get("authorization"))
-    if named is not None:
-        proven = await admit_by_key(socket, services, named)
-        if proven is None:
-            return
-        host, codec, admission = proven
-        generation, mark = admission.generation, admission.mark
-    else:
-        admitted = await admit(socket, services.access, Permission.AGENT_CONNECT)
-        if admitted is None:
-            return
-        principal, codec = admitted
-        found, generation, mark = services.fleet.find(principal.host_id or ""), 0, ""
-        if found is None or services.agent_keys.knows(found.id):  # whoever has a key shows that
-            gone = UnauthenticatedError("The host of this token was removed, or has a key by now.", hint="Join again.")
-            await _refuse(socket, codec, gone)
-            return
-        host = found
+    if named is None:
+        await refuse_token(socket, services)
+        return
+    proven = await admit_by_key(socket, services, named)
+    if proven is None:
+        return
+    host, codec, admission = proven
     try:
-        link = await _greet(socket, codec, services, host, generation, mark)
+        link = await _greet(socket, codec, services, host, admission)
     except Disconnected:
         return
     except CyberCorpError as error:
@@ -76,9 +66,7 @@ async def agents_socket(socket: WebSocket[Any, Any, Any], services: NamedDepende
     await _serve(socket, codec, services, link)
 
 
-async def _greet(
-    socket: Socket, codec: Codec, services: Services, host: LiveHost, generation: int, mark: str
-) -> AgentLink:
+async def _greet(socket: Socket, codec: Codec, services: Services, host: LiveHost, admission: Admission) -> AgentLink:
     try:
         async with asyncio.timeout(HELLO_S):
             data = await receive_message(socket)
@@ -101,7 +89,7 @@ async def _greet(
         if services.fleet.by_key(host.key) is not host:
             raise UnauthenticatedError("The host of this token was removed.", hint="Join again.")
         await services.hosts.greet(host, hello)
-        link.generation, link.mark = generation, mark
+        link.generation, link.mark = admission.generation, admission.mark
         welcome = Welcome(
             host_id=host.id,
             name=host.name,
@@ -110,8 +98,8 @@ async def _greet(
             version=VERSION,
             pins=services.certificates.pins,
             authorities=services.certificates.authorities,
-            generation=generation,
-            mark=mark,
+            generation=admission.generation,
+            mark=admission.mark,
         )
         link.outbox.put_entry(codec.encode("agent.welcome", welcome))
         services.processes.greet(link)

@@ -19,7 +19,6 @@ class TokenRow(msgspec.Struct, frozen=True, kw_only=True):
     hash: str
     kind: str
     created_at_ms: int
-    host_id: str | None = None
     labels: dict[str, str] = {}
     used_at_ms: int | None = None
     expires_at_ms: int | None = None
@@ -39,14 +38,11 @@ class TokenRepository:
         hash: str,
         at_ms: int,
         *,
-        host_id: str | None = None,
         labels: Mapping[str, str] | None = None,
         expires_at_ms: int | None = None,
     ) -> TokenRow:
         """Keep a new token's hash. Raises ConflictError where it is known already."""
-        [made] = await self.create_many(
-            kind, [hash], at_ms, host_id=host_id, labels=labels, expires_at_ms=expires_at_ms
-        )
+        [made] = await self.create_many(kind, [hash], at_ms, labels=labels, expires_at_ms=expires_at_ms)
         return made
 
     async def create_many(
@@ -55,7 +51,6 @@ class TokenRepository:
         hashes: Sequence[str],
         at_ms: int,
         *,
-        host_id: str | None = None,
         labels: Mapping[str, str] | None = None,
         expires_at_ms: int | None = None,
     ) -> list[TokenRow]:
@@ -65,7 +60,6 @@ class TokenRepository:
                 hash=hash,
                 kind=kind,
                 created_at_ms=at_ms,
-                host_id=host_id,
                 labels=dict(labels or {}),
                 expires_at_ms=expires_at_ms,
             )
@@ -111,11 +105,6 @@ class TokenRepository:
         """Whether there was one."""
         async with self._connections.writing() as connection:
             return (await connection.execute(TOKENS.delete().where(TOKENS.c.hash == hash))).rowcount > 0
-
-    async def delete_for_host(self, host_id: str) -> int:
-        """Every token of a host; returns how many."""
-        async with self._connections.writing() as connection:
-            return (await connection.execute(TOKENS.delete().where(TOKENS.c.host_id == host_id))).rowcount
 
     async def delete_kind(self, kind: str) -> int:
         """Every token of a kind; returns how many."""

@@ -41,10 +41,8 @@ async def test_a_token_expires_on_time(records: Records) -> None:
 
 
 async def test_tokens_are_deleted(records: Records) -> None:
-    """One, those of a host, those of a kind, those that are dead."""
-    await records.tokens.create("agent", "a1", 1, host_id="host_1")
-    await records.tokens.create("agent", "a2", 2, host_id="host_1")
-    await records.tokens.create("agent", "a3", 3, host_id="host_2")
+    """One, those of a kind, those that are dead."""
+    await records.tokens.create("owner", "a3", 3)
     await records.tokens.create("owner", "o1", 4)
     await records.tokens.create("enrolment", "e1", 5, expires_at_ms=10)
     await records.tokens.create("enrolment", "e2", 6, expires_at_ms=100)
@@ -52,7 +50,6 @@ async def test_tokens_are_deleted(records: Records) -> None:
     await records.tokens.create("enrolment", "e3", 7, expires_at_ms=100)
     assert await records.tokens.delete("a3")
     assert not await records.tokens.delete("a3")
-    assert await records.tokens.delete_for_host("host_1") == 2
     assert await records.tokens.delete_expired(10) == 2
     assert [token.hash for token in await records.tokens.list_("enrolment")] == ["e3"]
     assert await records.tokens.delete_kind("owner") == 1

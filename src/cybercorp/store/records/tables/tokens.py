@@ -1,4 +1,4 @@
-"""Tokens: the local owner's, agents', and those that admit an agent."""
+"""Tokens: the local owner's, and those that admit an agent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ TOKENS = Table(
     METADATA,
     Column("hash", Words, primary_key=True),
     Column("kind", Words, nullable=False),
-    Column("host_id", Words, index=True),
     Column("labels", Words, nullable=False),
     Column("used_at_ms", BigInteger),
     Column("expires_at_ms", BigInteger),

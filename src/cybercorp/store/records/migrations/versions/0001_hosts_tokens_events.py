@@ -43,14 +43,12 @@ def upgrade() -> None:
         "tokens",
         sa.Column("hash", sa.Text),
         sa.Column("kind", sa.Text, nullable=False),
-        sa.Column("host_id", sa.Text),
         sa.Column("labels", sa.Text, nullable=False),
         sa.Column("used_at_ms", sa.BigInteger),
         sa.Column("expires_at_ms", sa.BigInteger),
         sa.Column("created_at_ms", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("hash", name="pk_tokens"),
     )
-    op.create_index("ix_tokens_host_id", "tokens", ["host_id"])
     op.create_table(
         "events",
         sa.Column("id", _ID, primary_key=True, autoincrement=True),
