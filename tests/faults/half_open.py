@@ -22,7 +22,7 @@ from cybercorp.server.limits import raise_file_limit
 
 MOST = 2048
 DRIP_S = 1.0
-OPENED_A_SECOND = 500
+OPENED_A_SECOND = 250
 _HEAD = b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 _POST = (
     b"POST /api/v1/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 200\r\n\r\n"
