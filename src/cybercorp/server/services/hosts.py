@@ -103,7 +103,9 @@ class HostService:
         now_ms = self._clock.now_ms()
         chosen = {host.id: host for host in self.select(selectors, view)}
         rows = sort_summaries([host.summary(now_ms) for host in chosen.values()], sort, descending)
-        return [self.told(chosen[row.id], view) for row in rows[offset : offset + limit]]
+        page = [chosen[row.id] for row in rows[offset : offset + limit]]
+        busy = view.with_processes(page)
+        return [host.host(now_ms, processes=host.key in busy) for host in page]
 
     def told(self, host: LiveHost, view: View) -> Host:
         """What is known of the host, as far as it may be told."""

@@ -25,6 +25,10 @@ class View:
         """Whether a summary of this host may name its busiest process."""
         return self.every_process or self.rights.allows(Permission.PROCESSES_VIEW, host)
 
+    def with_processes(self, hosts: Iterable[LiveHost]) -> set[int]:
+        """The keys of those whose busiest process may be named: `sees_processes` for many at once."""
+        return {host.key for host in self.rights.visible(Permission.PROCESSES_VIEW, hosts)}
+
     def choose(self, hosts: Iterable[LiveHost]) -> list[LiveHost]:
         """Those that are seen, in their order."""
         return self.rights.visible(self.permission, hosts)
