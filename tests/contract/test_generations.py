@@ -132,11 +132,16 @@ async def test_a_host_that_goes_from_one_to_the_other(one: Instance, other: Inst
     await one.prove(generation, mark)
 
 
-async def test_a_server_that_is_killed_before_it_writes(one: Instance, other: Instance) -> None:
-    """However often the agent has confirmed: the next server believes it, and an older generation still is a copy."""
+@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize("confirms", [True, False])
+async def test_a_server_that_is_killed_before_it_writes(
+    one: Instance, other: Instance, alone: bool, confirms: bool
+) -> None:
+    """However often the agent was there, and confirmed or was cut off before: the next server believes it."""
+    one.keys._shared = not alone
     generation, mark = 1, ""
     for _ in range(3):
-        handed = await one.connect(generation, mark)
+        handed = await (one.connect if confirms else one.prove)(generation, mark)
         generation, mark = handed.generation, handed.mark
     # `one` is gone, and what it had not written with it.
     handed = await other.connect(generation, mark)
