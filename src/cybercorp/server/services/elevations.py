@@ -139,8 +139,9 @@ class ElevationService:
                 self._clock.now_ms(),
                 pending=ElevationState.PENDING,
             )
-            if not done and row.state == ElevationState.APPROVED and row.binding_id:
-                await self._roles.end_binding(row.binding_id)
+            found = None if done else await self._elevations.find(id)  # it may have been approved meanwhile
+            if found is not None and found.state == ElevationState.APPROVED and found.binding_id:
+                await self._roles.end_binding(found.binding_id)
                 await self._policy.load()
 
     async def _pending(self, id: str) -> ElevationRow:

@@ -112,7 +112,7 @@ class LoginService:
                 code="wrong_credentials",
             )
         if user.password_hash and self._passwords.needs_rehash(user.password_hash):
-            await self._accounts.set_password(user, password)
+            user = await self._accounts.set_password(user, password)
         kinds = await self._mfa.kinds(user.id)
         if not kinds:
             await self._limits.clear(HERE, name, network)

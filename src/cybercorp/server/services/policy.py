@@ -117,6 +117,21 @@ class Rights:
             for one in self._allowed
         )
 
+    def lasts(self, permission: Permission) -> bool:
+        """Whether it may for every host, and until somebody takes that away."""
+        return self.covers(permission, None, None)
+
+    def reaches(self, other: Rights, *, lasting: bool) -> bool:
+        """Whether it may all that `other` may, as far; `lasting`: as long, too. What everybody may is left out."""
+        now_ms = self._now_ms()
+        return all(
+            self.covers(permission, grant.scope, grant.expires_at_ms if lasting else now_ms)
+            for grant in other._allowed
+            if grant.expires_at_ms is None or now_ms < grant.expires_at_ms
+            for permission in grant.permissions - OF_EVERYBODY
+            if grant.scope is None or permission in OF_HOSTS
+        )
+
     def _decisions(self) -> dict[tuple[Permission, int], tuple[Mapping[str, str], bool]]:
         """What was decided and still holds: nothing where a grant has begun or ended since."""
         now_ms = self._now_ms()
@@ -212,10 +227,6 @@ class Policy:
         self.revision += 1
         self.on_changed()
         return True
-
-    def anybody_else(self, permission: Permission, user_id: str) -> bool:
-        """Whether somebody but this user has it everywhere."""
-        return any(rights.everywhere(permission) for user, rights in self._by_user.items() if user != user_id)
 
     def rights_of(self, user_id: str) -> Rights:
         """The rights of a user as they are now."""

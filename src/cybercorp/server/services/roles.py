@@ -111,6 +111,8 @@ class RoleService:
         self._check_holds(actor, permissions, scope, until_ms)
         if denies and user.id == actor.id:
             raise ConflictError("You would shut yourself out.", hint="Let somebody else do it.")
+        if denies:
+            await self._keep_an_admin(user.id, new.role)
         if len(await self._bindings.list_()) >= MAX_BINDINGS:
             raise ConflictError(f"There are {MAX_BINDINGS} bindings already.", hint="Remove some.")
         row = self.new_binding(
@@ -143,7 +145,8 @@ class RoleService:
             )
         until_ms = row.expires_at_ms if row.effect == Effect.DENY else self._clock.now_ms()  # without it, one may more
         self._check_holds(actor, self._policy.roles.get(row.role, frozenset()), row.scope, until_ms)
-        self._keep_an_admin(row)
+        if row.effect != Effect.DENY and not row.scope:
+            await self._keep_an_admin(row.user_id, row.role)
         async with self._audit.intend(
             "binding.remove",
             actor=actor,
@@ -228,14 +231,17 @@ class RoleService:
                 code="grants_more",
             )
 
-    def _keep_an_admin(self, row: BindingRow) -> None:
-        """The last binding that lets anybody manage roles everywhere stays."""
-        gives = Permission.ROLES_ADMIN in self._policy.roles.get(row.role, frozenset())
-        if not gives or row.scope or row.effect == Effect.DENY:
+    async def _keep_an_admin(self, user_id: str, role: str) -> None:
+        """Who loses this role is not the last person who may manage roles everywhere, and not for a while only."""
+        wanted = Permission.ROLES_ADMIN
+        if wanted not in self._policy.roles.get(role, frozenset()) or not self._policy.rights_of(user_id).lasts(wanted):
             return
-        if not self._policy.anybody_else(Permission.ROLES_ADMIN, row.user_id):
+        if not any(
+            one.id != user_id and one.may_log_in and self._policy.rights_of(one.id).lasts(wanted)
+            for one in await self._users.list_()
+        ):
             raise ConflictError(
-                "This binding is the last that lets somebody manage roles.",
+                "This would leave nobody who may manage roles.",
                 hint="Bind another admin first: cybercorp bindings create USER admin.",
                 code="last_admin",
             )

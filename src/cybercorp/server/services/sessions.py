@@ -69,7 +69,11 @@ class SessionService:
     async def begin(
         self, user: UserRow, client: ClientType, network: str, user_agent: str, factors: frozenset[str]
     ) -> Tokens:
-        """A new session. Whoever has just proven who they are need not do so again for five minutes."""
+        """A new session. Whoever has just proven who they are need not do so again for five minutes.
+
+        `user` is the account that was proven. Raises UnauthenticatedError where it is another one by the time that the
+        session is there: what ends all sessions of an account has not seen this one.
+        """
         now_ms = self._clock.now_ms()
         wallboard = client is ClientType.WALLBOARD
         session = SessionRow(
@@ -87,6 +91,10 @@ class SessionService:
         )
         refresh = new_token(TokenKind.REFRESH)
         await self._sessions.create(session, token_hash(refresh))
+        found = await self._users.find(user.id)
+        if found is None or found.disabled_at_ms or found.password_hash != user.password_hash:
+            await self.end("the account changed during the log-in", id=session.id)
+            raise session_over()
         return await self._answer(session, user, refresh)
 
     async def refresh(self, token: str, network: str, user_agent: str) -> Tokens:

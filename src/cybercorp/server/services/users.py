@@ -96,7 +96,7 @@ class UserService:
     async def change(self, actor: Principal, id_or_name: str, change: UserChange) -> User:
         """Raises NotFoundError, InvalidInputError (`weak_password`), ConflictError (`last_admin`), StorageError."""
         row = await self._users.get(id_or_name)
-        self._check_power(actor, row)
+        self._check_power(actor, row, lasting=change.password is not None)
         if change.password is not None:
             if row.kind != UserKind.PERSON:
                 raise InvalidInputError("A service account has no password.", hint="Make it a token.")
@@ -127,7 +127,7 @@ class UserService:
     async def remove(self, actor: Principal, id_or_name: str) -> None:
         """The name is never given again. Raises NotFoundError, ConflictError (`last_admin`), StorageError."""
         row = await self._users.get(id_or_name)
-        self._check_power(actor, row)
+        self._check_power(actor, row, lasting=False)
         async with self._changing:
             await self._keep_an_admin(actor, row)
             async with self._audit.intend(
@@ -143,7 +143,7 @@ class UserService:
     async def reset_factors(self, actor: Principal, id_or_name: str) -> int:
         """For somebody who has lost their second factors: they log in with the password alone, and set up new ones."""
         row = await self._users.get(id_or_name)
-        self._check_power(actor, row)
+        self._check_power(actor, row, lasting=True)
         async with self._audit.intend(
             "user.reset_factors", actor=actor, target_kind="user", target_id=row.id, target=row.name
         ):
@@ -151,10 +151,11 @@ class UserService:
             await self._sessions.end("an admin removed the second factors", user_id=row.id)
         return removed
 
-    async def set_password(self, row: UserRow, password: str) -> None:
-        """Whoever may has been asked already."""
+    async def set_password(self, row: UserRow, password: str) -> UserRow:
+        """Whoever may has been asked already. Returns the user with it."""
         hashed = await self._passwords.hash(password)
-        await self._users.update(row.id, password_hash=hashed, password_changed_at_ms=self._clock.now_ms())
+        now_ms = self._clock.now_ms()
+        return await self._users.update(row.id, password_hash=hashed, password_changed_at_ms=now_ms)
 
     async def account(self, principal: Principal) -> Account:
         """Who asks, and what they may."""
@@ -173,7 +174,7 @@ class UserService:
         )
 
     def check_grant(self, actor: Principal, role: str) -> frozenset[Permission]:
-        """The permissions of a role that `actor` may give away everywhere.
+        """The permissions of a role that `actor` may give away everywhere and for good.
 
         Raises InvalidInputError (`role_not_found`) and ForbiddenError (`grants_more`).
         """
@@ -183,32 +184,34 @@ class UserService:
             raise InvalidInputError(
                 f"There is no role '{role[:100]}'.", hint=f"There are: {known}.", code="role_not_found"
             )
-        lacking = sorted(one for one in permissions if not actor.rights.everywhere(one))
+        lacking = sorted(one for one in permissions if not actor.rights.lasts(one))
         if lacking:
             raise ForbiddenError(
                 f"Nobody gives what they lack: {', '.join(lacking[:5])}.", hint="Ask an admin.", code="grants_more"
             )
         return permissions
 
-    def _check_power(self, actor: Principal, row: UserRow) -> None:
-        """Whoever changes an account can become it: so they need all that it has."""
-        theirs = self._policy.rights_of(row.id).permissions()
-        if any(not actor.rights.everywhere(one) for one in theirs - actor.rights.permissions()):
+    def _check_power(self, actor: Principal, row: UserRow, *, lasting: bool) -> None:
+        """Whoever changes an account can become it: they need all that it has, as far, and if it lasts as long."""
+        if not actor.rights.reaches(self._policy.rights_of(row.id), lasting=lasting):
             raise ForbiddenError(
-                f"{row.name} may do more than you.", hint="Ask an admin who has the same rights.", code="grants_more"
+                f"{row.name} may do more than you, on more hosts, or for longer.",
+                hint="Ask an admin who has the same rights.",
+                code="grants_more",
             )
 
     async def _keep_an_admin(self, actor: Principal, row: UserRow) -> None:
-        if actor.kind is PrincipalKind.OWNER:
+        if actor.kind is PrincipalKind.OWNER or not self._lasts(row):
             return
-        others = [one for one in await self._users.list_() if one.id != row.id and one.disabled_at_ms is None]
-        able = [one for one in others if self._policy.rights_of(one.id).everywhere(Permission.USERS_ADMIN)]
-        if self._policy.rights_of(row.id).everywhere(Permission.USERS_ADMIN) and not able:
+        if not any(one.id != row.id and one.may_log_in and self._lasts(one) for one in await self._users.list_()):
             raise ConflictError(
                 f"{row.name} is the last one who may manage users.",
                 hint="Make another admin first: cybercorp users create NAME --role admin.",
                 code="last_admin",
             )
+
+    def _lasts(self, row: UserRow) -> bool:
+        return self._policy.rights_of(row.id).lasts(Permission.USERS_ADMIN)
 
     def _binding(self, actor: Principal, user_id: str, role: str, now_ms: int) -> BindingRow:
         return BindingRow(

@@ -9,6 +9,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from cybercorp.core.errors import ConflictError, NotFoundError
+from cybercorp.protocol.users import UserKind
 from cybercorp.store.records.connections import Connections
 from cybercorp.store.records.tables import USERS
 
@@ -25,6 +26,11 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True):
     password_changed_at_ms: int | None = None
     disabled_at_ms: int | None = None
     removed_at_ms: int | None = None
+
+    @property
+    def may_log_in(self) -> bool:
+        """Whether it is a person, and not kept out."""
+        return self.kind == UserKind.PERSON and self.disabled_at_ms is None
 
     def __repr__(self) -> str:
         return f"UserRow(id={self.id!r}, name={self.name!r})"
