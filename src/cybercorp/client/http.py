@@ -290,6 +290,8 @@ class HttpTransport:
             return await self._send_once(request)
 
     async def _send_once(self, request: httpx.Request) -> tuple[httpx.Response, bytes]:
+        if self._client.is_closed:
+            raise UnreachableError("This client is closed.", hint="Make another one.", code="client_closed")
         body = _Body(self._url, time.monotonic() + LONGEST_ANSWER_S)
         if isinstance(self._client, httpx.Client):
             with contextlib.closing(self._client.send(request, stream=True)) as response:

@@ -208,11 +208,10 @@ class Session:
             owner.take_update(update)
 
     async def _ask_who(self) -> None:
-        """Who this is, for the header; where it cannot be told the header does without."""
+        """Who this is, for the header, which says it with the next second; where it cannot be told it does without."""
         if self.client is not None:
             with contextlib.suppress(CyberCorpError):
                 self.account = await self.client.account.show()
-                self._tell()
 
     def _remember(self, update: Update) -> None:
         """Where the log of events stands, so that another connection goes on from there."""

@@ -143,6 +143,15 @@ def test_nobody_there_is_unreachable_with_what_to_start() -> None:
     assert "Start it with: cybercorp up" in caught.value.hint
 
 
+def test_a_closed_client_says_so() -> None:
+    """An error of ours, which a dashboard that ends does not stumble over."""
+    client = Client("http://127.0.0.1:9", token="t")
+    client.close()
+    with pytest.raises(UnreachableError) as caught:
+        client.hosts.list()
+    assert caught.value.error_code == "client_closed"
+
+
 def test_a_silent_server_is_given_up_on() -> None:
     """A port that accepts and never answers costs the timeout, not for ever."""
     with socket.socket() as listener:
