@@ -4,6 +4,8 @@ import json
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.stack import COMMAND, Stack, user_environment
 
 
@@ -19,6 +21,7 @@ def bench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_server_of_its_own(tmp_path: Path) -> None:
     """Every row is acknowledged and stored; process, folder and figures are there, and gone afterwards."""
     work = tmp_path / "work"
@@ -62,6 +65,7 @@ def test_another_machine_is_not_loaded_by_mistake(tmp_path: Path) -> None:
     assert "--foreign" in done.stderr
 
 
+@pytest.mark.slow
 def test_two_agents_at_full_speed(tmp_path: Path) -> None:
     """No limit of the server is met by the load that we ship: all is acknowledged."""
     arguments = ("--agents", "2", "--speed", "max", "--rows", "3000", "--window", "64", "--no-settle")

@@ -186,6 +186,7 @@ def test_two_ups_at_once_make_one(tmp_path: Path) -> None:
     assert left_running(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_history_is_found_again(tmp_path: Path) -> None:
     """A second start has the same host and its samples, and the agent needs no new place."""
     with running(tmp_path, "--port", "0") as up:
@@ -283,7 +284,9 @@ def test_the_dashboard_needs_a_terminal(tmp_path: Path) -> None:
     assert "--headless" in answer.stderr
 
 
-@pytest.mark.parametrize("ending", ["q", "SIGTERM", "SIGHUP", "SIGKILL"])
+@pytest.mark.parametrize(
+    "ending", ["q", *(pytest.param(name, marks=pytest.mark.slow) for name in ("SIGTERM", "SIGHUP", "SIGKILL"))]
+)
 def test_the_dashboard_ends_and_takes_everything_along(tmp_path: Path, ending: str) -> None:
     """However the dashboard ends, server and agent of `up` end too; the terminal is given back."""
     environment = {**user_environment(tmp_path), "CYBERCORP_SERVER_PORT": str(free_port())}
