@@ -16,7 +16,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from cybercorp.protocol.problems import PROBLEM_MEDIA_TYPE, TYPE_PREFIX, Problem
 from cybercorp.protocol.servers import PINS_HEADER, PROTOCOL_HEADER, PROTOCOL_VERSION
 from cybercorp.server.audit_trail import mark_refused
-from cybercorp.server.networks import Network, forwarded_for
+from cybercorp.server.networks import Network, came_from
 
 _POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 _HEADERS = [
@@ -26,6 +26,8 @@ _HEADERS = [
     (b"cache-control", b"no-store"),
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
+# What proxies add besides X-Forwarded-For, of which alone the address is read.
+_PASSED_ON = frozenset({b"forwarded", b"x-real-ip", b"x-forwarded-host", b"x-forwarded-proto", b"via"})
 # RFC 6797; a year. On a name without TLS a browser takes no notice of it.
 _SECURE_HEADERS = [(b"strict-transport-security", b"max-age=31536000; includeSubDomains")]
 
@@ -55,7 +57,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         client = scope.get("client")
-        if self._proxies and client is not None:
+        if client is not None:
             scope["client"] = (_behind(scope, client[0], self._proxies), client[1])
         hosts, origins = (
             [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
@@ -92,8 +94,9 @@ class Gate:
 
 
 def _behind(scope: Scope, peer: str, proxies: Sequence[Network]) -> str:
-    said = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
-    return forwarded_for(peer, said.decode("latin-1"), proxies)
+    said = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    passed_on = bool(said) or any(name in _PASSED_ON for name, _ in scope["headers"])
+    return came_from(peer, b",".join(said).decode("latin-1"), proxies, passed_on=passed_on)
 
 
 def _name(address: str) -> str | None:

@@ -8,7 +8,7 @@ from litestar import Litestar, Request
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
-from cybercorp.core.errors import InternalError
+from cybercorp.core.errors import ForbiddenError, InternalError
 from cybercorp.protocol.permissions import Permission
 from cybercorp.server.audit_trail import intend_change
 from cybercorp.server.bearer import basic_password, bearer_token
@@ -57,7 +57,17 @@ async def require_permission(connection: Connection, handler: BaseRouteHandler) 
         await services.limits.take(REQUESTS, principal.token_id or principal.id, principal.network)
     if isinstance(wanted, Permission):
         principal.require(wanted)
+    _check_looking(connection, handler, principal)
     await intend_change(services, connection.scope, handler, principal)
+
+
+def _check_looking(connection: Connection, handler: BaseRouteHandler, principal: Principal) -> None:
+    """Raises ForbiddenError (`looks_only`) where a wallboard would change something, be it of its own account."""
+    changes = handler.opt.get("audit") and connection.scope.get("method") not in ("GET", "HEAD", "OPTIONS")
+    if principal.looks_only and changes and not handler.opt.get("wallboard"):
+        raise ForbiddenError(
+            "A wallboard may only look.", hint="Log in without --wallboard to change something.", code="looks_only"
+        )
 
 
 async def _count_anonymous(connection: Connection) -> None:

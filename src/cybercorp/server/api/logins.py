@@ -55,7 +55,7 @@ class LoginController(Controller):
     @post(
         "/logout",
         summary="Log out",
-        opt={"permission": Permission.ACCOUNT_USE, "audit": BY_ITSELF},
+        opt={"permission": Permission.ACCOUNT_USE, "audit": BY_ITSELF, "wallboard": True},
         status_code=204,
         responses=problems(503),
     )

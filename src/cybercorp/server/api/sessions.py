@@ -41,7 +41,7 @@ class SessionController(Controller):
     @delete(
         "/{session:str}",
         summary="End a session",
-        opt={"permission": Permission.ACCOUNT_USE, "audit": BY_ITSELF},
+        opt={"permission": Permission.ACCOUNT_USE, "audit": BY_ITSELF, "wallboard": True},
         responses=problems(404, 503),
     )
     async def end_session(
