@@ -1,5 +1,6 @@
 """Ways to more than one was given: another's account, an hour's rights made to last, a log-in that outruns its end."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from cybercorp.core.errors import ConflictError, CyberCorpError
 from cybercorp.protocol.logins import ClientType, Login, Tokens
+from cybercorp.protocol.mfa import FactorKind
 from cybercorp.protocol.permissions import Permission
 from cybercorp.protocol.roles import Effect, NewBinding, NewElevation, NewRole
 from cybercorp.protocol.users import NewUser, UserChange
@@ -16,6 +18,7 @@ from cybercorp.server.services.principals import Principal
 from cybercorp.server.services.roles import RoleService
 from cybercorp.store.records.database import Records
 from cybercorp.store.records.users import UserRow
+from tests.contract.conftest import Another
 from tests.contract.people import HOME, LOCAL_OWNER, PASSWORD, People, make_people
 
 VAULT = Vault({1: new_key()}, 1)
@@ -156,6 +159,23 @@ async def test_a_log_in_goes_on_while_its_hash_is_made_anew(people: People, monk
     monkeypatch.setattr(people.passwords, "needs_rehash", lambda hashed: True)
     request = Login(name="ada", password=PASSWORD, client=ClientType.CLI)
     await people.principal(await people.logins.login(request, HOME, "cybercorp/test"))
+
+
+async def test_new_recovery_codes_leave_no_others(
+    people: People, records: Records, another: Another, tmp_path: Path
+) -> None:
+    """Made at the same moment on two instances: ten are good, and they are of one set."""
+    others = await make_people(await another(), VAULT, tmp_path / "other.jsonl", people.clock)
+    await people.make()
+    tokens = await people.login()
+    await people.set_up_totp(tokens)
+    ada = await people.principal(tokens)
+    made = await asyncio.gather(*(one.mfa.new_recovery_codes(ada) for one in [people, others] * 4))
+    rows = [row for row in await records.factors.list_(ada.id) if row.kind == FactorKind.RECOVERY]
+    assert sorted(row.name for row in rows) == [str(number) for number in range(10)]
+    proven = [[await people.mfa.check_code(ada.id, code) for code in one.codes[:1]] for one in made]
+    assert sorted(map(str, proven)) == sorted(map(str, [[FactorKind.RECOVERY], *[[None]] * 7]))
+    others.passwords.close()
 
 
 async def test_two_ways_to_the_same_error(people: People, roles: RoleService) -> None:

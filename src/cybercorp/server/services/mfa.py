@@ -172,8 +172,7 @@ class MfaService:
                     confirmed_at_ms=self._clock.now_ms(),
                 )
             )
-        await self._factors.remove(user_id, kind=FactorKind.RECOVERY)
-        await self._factors.add(rows)
+        await self._factors.replace(user_id, FactorKind.RECOVERY, rows)
         return RecoveryCodes(codes=codes)
 
     async def check_code(self, user_id: str, code: str) -> str | None:

@@ -6,7 +6,7 @@ import msgspec
 from sqlalchemy import or_, select, update
 
 from cybercorp.store.records.connections import Connections
-from cybercorp.store.records.tables import FACTORS
+from cybercorp.store.records.tables import FACTORS, USERS
 
 
 class FactorRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +37,14 @@ class FactorRepository:
         if rows:
             async with self._connections.writing() as connection:
                 await connection.execute(FACTORS.insert(), [msgspec.structs.asdict(row) for row in rows])
+
+    async def replace(self, user_id: str, kind: str, rows: list[FactorRow]) -> None:
+        """These are all that a user has of a kind; of several callers, on any instance, the last one's stay."""
+        user = select(USERS.c.id).where(USERS.c.id == user_id).with_for_update()
+        async with self._connections.writing() as connection:
+            await connection.execute(user)  # one after the other; SQLite has one writer anyway
+            await connection.execute(FACTORS.delete().where(FACTORS.c.user_id == user_id, FACTORS.c.kind == kind))
+            await connection.execute(FACTORS.insert(), [msgspec.structs.asdict(row) for row in rows])
 
     async def list_(self, user_id: str | None = None, *, unconfirmed: bool = False) -> list[FactorRow]:
         """The factors of a user, or of all; with `unconfirmed` also those that do not count yet."""
