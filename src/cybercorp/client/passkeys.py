@@ -6,7 +6,7 @@ import ipaddress
 from urllib.parse import urlsplit, urlunsplit
 
 from cybercorp.client.calls import Caller, complete
-from cybercorp.core.errors import InvalidInputError
+from cybercorp.core.errors import InvalidInputError, MalformedMessageError
 from cybercorp.protocol.logins import Account, ClientType, Tokens
 from cybercorp.protocol.mfa import NewFactor, RecoveryCodes
 from cybercorp.protocol.passkeys import Ceremony, CeremonyCode, PasskeyLogin
@@ -16,7 +16,12 @@ STEP_UP_FINISH = f"{_STEP_UP}/finish"
 
 
 def page_of(url: str, ceremony: Ceremony) -> str:
-    """The address to open in a browser. Raises InvalidInputError (`passkey_site`) for a server known by a number."""
+    """The address to open in a browser. Raises InvalidInputError (`passkey_site`) for a server known by a number.
+
+    It is shown on a terminal and given to a browser: raises MalformedMessageError for a ticket that is no plain word.
+    """
+    if not ceremony.ticket.isascii() or not ceremony.ticket.replace("_", "").isalnum():
+        raise MalformedMessageError("The server's answer holds no link.", hint="Check that it is a CyberCorp server.")
     parts = urlsplit(url)
     name, port = parts.hostname or "", f":{parts.port}" if parts.port else ""
     try:

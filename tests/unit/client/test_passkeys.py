@@ -3,7 +3,7 @@
 import pytest
 
 from cybercorp.client.passkeys import page_of
-from cybercorp.core.errors import InvalidInputError
+from cybercorp.core.errors import InvalidInputError, MalformedMessageError
 from cybercorp.protocol.passkeys import Ceremony
 
 CEREMONY = Ceremony(ticket="cch_ticket_0", secret="cch_secret_0", expires_in_s=300)
@@ -35,3 +35,10 @@ def test_a_number_is_no_site(url: str) -> None:
 def test_nothing_secret_is_shown() -> None:
     """Neither half of a ceremony stands in a traceback."""
     assert "ticket" not in repr(CEREMONY)
+
+
+@pytest.mark.parametrize("ticket", ["", "a b", "a\nb", "a\x1b]0;b\x07", "a\u202eb", "a#b", "a/../b", "--b"])
+def test_a_hostile_server_writes_nothing_on_the_terminal(ticket: str) -> None:
+    """What it calls a ticket is shown and handed to a browser: letters, digits and _ alone."""
+    with pytest.raises(MalformedMessageError):
+        page_of("https://ops.example.com:8765", Ceremony(ticket=ticket, secret="s", expires_in_s=300))
