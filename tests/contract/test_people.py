@@ -225,6 +225,19 @@ async def test_control_needs_a_second_factor(people: People) -> None:
     (await people.principal(tokens)).require(Permission.USERS_ADMIN)
 
 
+async def test_a_removed_factor_ends_other_sessions(people: People) -> None:
+    """Whoever removes it may have lost it to somebody who is logged in with it."""
+    tokens = await people.login()
+    app, _ = await people.set_up_totp(tokens)
+    people.clock.advance(60)
+    other = await people.login(code=app.at(people.clock.now_ms() // 1000))
+    principal = await people.principal(tokens)
+    (factor,) = (await people.mfa.list_(principal.id)).factors
+    await people.mfa.remove(principal, factor.id)
+    assert (await people.principal(tokens)).name == "ada"
+    assert await refused(people.principal(other)) == "unauthenticated"
+
+
 async def test_nobody_grants_what_they_lack(people: People) -> None:
     """Somebody who may manage users makes no admin, and becomes none by another's password."""
     await people.make("root", role="admin")

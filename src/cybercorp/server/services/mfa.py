@@ -197,7 +197,10 @@ class MfaService:
         return None
 
     async def remove(self, principal: Principal, factor_id: str) -> None:
-        """Raises NotFoundError (`factor_not_found`). With the last real factor the recovery codes go as well."""
+        """Raises NotFoundError (`factor_not_found`). With the last real factor the recovery codes go as well.
+
+        All other sessions end: whoever removes a factor may have lost it to somebody.
+        """
         user_id = principal.person()
         row = await self._factors.find(factor_id)
         if row is None or row.user_id != user_id or row.kind == FactorKind.RECOVERY:
@@ -207,6 +210,7 @@ class MfaService:
             raise _unknown_factor()
         if not any(row.kind != FactorKind.RECOVERY for row in await self._factors.list_(user_id)):
             await self._factors.remove(user_id, kind=FactorKind.RECOVERY)
+        await self._sessions.end("a second factor was removed", user_id=user_id, but=principal.session_id)
 
     async def _note(self, operation: str, principal: Principal, row: FactorRow) -> None:
         await self._audit.record(
