@@ -114,7 +114,9 @@ def _a_user(stack: Stack) -> tuple[dict[str, Any], str]:
 
     def call(path: str, token: str | None, body: dict[str, str]) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        answer = httpx.post(f"{stack.url}/api/v1{path}", headers=headers, json=body, trust_env=False, timeout=20)
+        answer = httpx.post(
+            f"{stack.url}/api/v1{path}", headers=headers, json=body, trust_env=False, verify=False, timeout=20
+        )
         assert answer.status_code in (200, 201), answer.text
         found: dict[str, Any] = answer.json()
         return found

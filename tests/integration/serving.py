@@ -177,7 +177,7 @@ class ServerThread:
 
     def _enrol(self, name: str, token: str, key: AgentKey) -> httpx.Response:
         headers, body = {"Authorization": f"Bearer {token}"}, {"name": name, "public_key": key.public}
-        return httpx.post(f"{self.url}/api/v1/agents/enrol", headers=headers, json=body, trust_env=False)
+        return httpx.post(f"{self.url}/api/v1/agents/enrol", headers=headers, json=body, trust_env=False, verify=False)
 
     def join(self, name: str, token: str | None = None) -> str:
         """A new host and its key, for `AgentPeer` (see `tests.joined`)."""

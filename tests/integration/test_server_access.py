@@ -70,7 +70,9 @@ def routes(server: ServerThread) -> list[tuple[str, str, Any]]:
 def ask(server: ServerThread, method: str, path: str, token: str | None, **options: Any) -> httpx.Response:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     headers |= options.pop("headers", {})
-    return httpx.request(method, server.url + path, headers=headers, trust_env=False, timeout=10, **options)
+    return httpx.request(
+        method, server.url + path, headers=headers, trust_env=False, verify=False, timeout=10, **options
+    )
 
 
 def handshake(server: ServerThread, path: str, token: str | None, **options: Any) -> tuple[int, Problem]:

@@ -26,7 +26,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerThread]:
 
 def call(server: ServerThread, method: str, path: str, token: str | None = None, **options: Any) -> httpx.Response:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return httpx.request(method, f"{server.url}/api/v1{path}", headers=headers, trust_env=False, **options)
+    return httpx.request(
+        method, f"{server.url}/api/v1{path}", headers=headers, trust_env=False, verify=False, **options
+    )
 
 
 def login(server: ServerThread, name: str, **more: str) -> httpx.Response:
