@@ -94,6 +94,7 @@ def test_the_python_of_the_pages_runs(settled: Stack, page: str, tmp_path: Path)
         assert answer.stdout.strip()
 
 
+@pytest.mark.slow
 def test_a_second_host_joins_with_the_line_that_enroll_prints(tmp_path: Path) -> None:
     """`cybercorp enroll` prints a line that works when it is pasted, and the host appears."""
     with running_stack(tmp_path, "--no-agent", numbers=False) as stack:

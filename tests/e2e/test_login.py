@@ -71,6 +71,7 @@ def set_up_totp(person: Person) -> pyotp.TOTP:
     return app
 
 
+@pytest.mark.slow
 def test_danger_asks_again(ada: Person) -> None:
     """Five minutes after the log-in a change of users wants password and code; a wrong password changes nothing."""
     ada.login("ada").expect(pexpect.EOF)
@@ -93,6 +94,7 @@ def test_danger_asks_again(ada: Person) -> None:
     child.expect(pexpect.EOF)
 
 
+@pytest.mark.slow
 def test_what_was_ended_elsewhere_is_forgotten_here(ada: Person) -> None:
     """A session that was revoked is one command's error, which says what to do; the dashboard asks for a log-in."""
     ada.login("ada").expect(pexpect.EOF)

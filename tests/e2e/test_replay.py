@@ -38,6 +38,7 @@ def left_of(path: Path) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_a_recording_opens_where_there_is_no_server(incident: Path, tmp_path: Path) -> None:
     """`replay FILE` shows the host, its processes and events by the usual keys; `q` leaves nothing behind."""
     temporary = tmp_path / "temporary"

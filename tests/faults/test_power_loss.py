@@ -41,6 +41,7 @@ def cut(folder: Path, seed: int, *, before: str = "pass", longest_s: float = 0.8
     return findings
 
 
+@pytest.mark.slow
 def test_a_power_cut_takes_nothing_acknowledged(tmp_path: Path, times: Callable[[int, int], int]) -> None:
     """At random moments of writing, sealing, merging and checkpoints."""
     for seed in range(times(4, 200)):

@@ -72,6 +72,7 @@ def test_a_killed_agent_loses_only_the_seconds_it_was_dead(fleet: Fleet) -> None
     assert EventKind.AGENT_STARTED in kinds
 
 
+@pytest.mark.slow
 def test_several_agents_of_one_machine(fleet: Fleet) -> None:
     """Different names: different hosts, each with its own token, folder and history."""
     for name in ("a", "b", "c"):

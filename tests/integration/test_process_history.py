@@ -31,6 +31,7 @@ def events(client: Client, host: str, kind: ProcessEventKind) -> list[ProcessEve
     return [one for one in found if one.kind is kind]
 
 
+@pytest.mark.slow
 def test_a_child_from_start_to_exit(quick: Stack) -> None:
     """Its start with command line and parent, its table while it worked, its exit with what it took."""
     burn = "import time; end = time.monotonic() + 3\nwhile time.monotonic() < end: pass"

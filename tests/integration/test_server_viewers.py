@@ -316,6 +316,7 @@ def test_json(server: ServerThread, fleet: list[AgentPeer]) -> None:
         assert struct.unpack("<6d", viewer.expect(MetricsUpdate).values)[0] == 0.1
 
 
+@pytest.mark.slow
 def test_a_viewer_that_does_not_read(
     server: ServerThread, fleet: list[AgentPeer], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,6 +79,7 @@ def owner_of(server: ServerThread) -> Credential:
     return found
 
 
+@pytest.mark.slow
 def test_nothing_listens_for_others_unprepared(tmp_path: Path) -> None:
     """It names both commands; after them it starts; half of it is not enough."""
     refused = prepare(tmp_path / "data", "server", "run", "--listen", "0.0.0.0", "--port", "0")

@@ -54,6 +54,7 @@ async def asked(seat: Seat, kind: type[object]) -> None:
     await seat.pilot.pause()
 
 
+@pytest.mark.slow
 async def test_from_the_first_log_in_to_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With name, password and code; the socket opens; revoked elsewhere it asks again; danger asks once more."""
     monkeypatch.setenv("CYBERCORP_CONFIG_DIR", str(tmp_path / "config"))
